@@ -1,0 +1,37 @@
+"""Robust hyperparameter search with Optuna: models that are good and stay good when retrained."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from optuna_robust.budget import MaxInstancesCallback
+    from optuna_robust.instance import Instance
+    from optuna_robust.objective import MultiInstanceObjective
+    from optuna_robust.pruner import RobustnessPruner
+
+
+__version__ = "0.1.0"
+
+__all__ = ["Instance", "MaxInstancesCallback", "MultiInstanceObjective", "RobustnessPruner"]
+
+_HOMES = {
+    "Instance": "instance",
+    "MaxInstancesCallback": "budget",
+    "MultiInstanceObjective": "objective",
+    "RobustnessPruner": "pruner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for (PEP 562), so that importing the package stays cheap."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,51 @@
+"""A budget counted in trainings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optuna_robust.arguments import check_count
+from optuna_robust.trials import n_trainings
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+class MaxInstancesCallback:
+    """Ends a study when its trials have trained a number of instances.
+
+    The counterpart of :class:`optuna.study.MaxTrialsCallback` for budgets that are counted in
+    trainings. A trial that has begun is finished, so that the budget is exceeded by less than one
+    trial's instances (for each worker). Trials of ordinary objectives count as one training.
+
+    Example:
+        >>> import optuna
+        >>> import optuna_robust as opr
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> objective = opr.MultiInstanceObjective(
+        ...     lambda trial, instance: trial.suggest_float("x", 0, 1) + instance.rng.normal(),
+        ...     n_instances=4,
+        ... )
+        >>> study = optuna.create_study()
+        >>> study.optimize(objective, callbacks=[opr.MaxInstancesCallback(10)])
+        >>> sum(len(trial.user_attrs["robust:losses"]) for trial in study.trials)
+        12
+
+    Args:
+        n_instances:
+            Number of trainings after which no trial begins.
+
+    Raises:
+        ValueError: If it is less than 1.
+    """
+
+    def __init__(self, n_instances: int) -> None:
+        self._n_instances = check_count("n_instances", n_instances, minimum=1)
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Stop the study if the budget is spent; called by ``study.optimize``."""
+        finished = study.get_trials(deepcopy=False)
+        if sum(n_trainings(each) for each in finished) >= self._n_instances:
+            study.stop()

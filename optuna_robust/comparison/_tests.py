@@ -1,0 +1,218 @@
+"""The two-sample tests, each vectorised over models; SciPy is imported at the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+from typing import TypeAlias
+
+import numpy as np
+
+from optuna_robust.arguments import check_choice
+from optuna_robust.criteria import FloatArray
+
+
+Alternative: TypeAlias = Literal["two-sided", "greater", "less"]
+
+
+@dataclass(frozen=True)
+class TwoSampleTest:
+    """A test of a model's losses against those of a reference model.
+
+    Args:
+        name:
+            What users call it.
+        p_value:
+            Maps losses ``(n_models, n)``, the reference's losses ``(n_reference,)`` and the
+            alternative to p-values ``(n_models,)``.
+        kind:
+            ``"level"`` or ``"spread"``: what the test compares.
+        paired:
+            Whether it compares the same instances one by one.
+        min_instances:
+            Fewest instances of each model; with fewer the p-value is NaN.
+        ranks:
+            Whether it looks at ranks alone, which gives it a floor; see
+            :func:`~optuna_robust.comparison.smallest_p_value`.
+    """
+
+    name: str
+    p_value: Callable[[FloatArray, FloatArray, Alternative], FloatArray]
+    kind: Literal["level", "spread"]
+    paired: bool
+    min_instances: int
+    ranks: bool
+
+
+def get_test(name: str) -> TwoSampleTest:
+    """Return a test by its name.
+
+    Args:
+        name:
+            Level: ``welch`` (Welch 1947), ``student`` (pooled variance), ``paired-t``,
+            ``mannwhitneyu`` (Mann & Whitney 1947), ``ks`` (Kolmogorov-Smirnov), ``wilcoxon``
+            (signed ranks, Wilcoxon 1945). Spread: ``bartlett`` (Bartlett 1937), ``levene`` (with
+            medians: Brown & Forsythe 1974), ``fligner`` (Fligner & Killeen 1976) and the paired
+            ``pitman-morgan`` (Pitman 1939, Morgan 1939).
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    return TESTS[check_choice("test", name, TESTS)]
+
+
+def _t_p_value(t: FloatArray, df: FloatArray | float, alternative: Alternative) -> FloatArray:
+    from scipy import special  # noqa: PLC0415
+
+    if alternative == "two-sided":
+        return np.asarray(2.0 * special.stdtr(df, -np.abs(t)))
+    return np.asarray(special.stdtr(df, -t if alternative == "greater" else t))
+
+
+def _welch(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    """Welch (1947) with the degrees of freedom of Satterthwaite (1946)."""
+    vx, vy = x.var(axis=1, ddof=1) / x.shape[1], y.var(ddof=1) / len(y)
+    df = (vx + vy) ** 2 / (vx**2 / (x.shape[1] - 1) + vy**2 / (len(y) - 1))
+    return _t_p_value((x.mean(axis=1) - y.mean()) / np.sqrt(vx + vy), df, alternative)
+
+
+def _student(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    nx, ny = x.shape[1], len(y)
+    df = nx + ny - 2
+    pooled = ((nx - 1) * x.var(axis=1, ddof=1) + (ny - 1) * y.var(ddof=1)) / df
+    t = (x.mean(axis=1) - y.mean()) / np.sqrt(pooled * (1 / nx + 1 / ny))
+    return _t_p_value(t, df, alternative)
+
+
+def _paired_t(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    difference = x - y
+    n = difference.shape[1]
+    t = difference.mean(axis=1) / (difference.std(axis=1, ddof=1) / np.sqrt(n))
+    return _t_p_value(t, n - 1, alternative)
+
+
+def _mannwhitneyu(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    """Mann-Whitney U, exact or asymptotic pair by pair, as SciPy chooses for one pair.
+
+    SciPy's vectorised ``method="auto"`` takes the asymptotic p-value for all pairs if one has
+    ties.
+    """
+    from scipy import stats  # noqa: PLC0415
+
+    everything = np.sort(np.hstack([x, np.broadcast_to(y, (len(x), len(y)))]), axis=1)
+    tied = (everything[:, 1:] == everything[:, :-1]).any(axis=1)
+    small = min(x.shape[1], len(y)) <= 8
+    p_values = np.full(len(x), np.nan)
+    for method, rows in (("exact", ~tied & small), ("asymptotic", tied | (not small))):
+        if rows.any():
+            p_values[rows] = stats.mannwhitneyu(
+                x[rows], y[None, :], alternative=alternative, axis=1, method=method
+            ).pvalue
+    return p_values
+
+
+def _ks(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    from scipy import stats  # noqa: PLC0415
+
+    # SciPy's alternative is about distribution functions: greater losses have a smaller one.
+    flipped = {"two-sided": "two-sided", "greater": "less", "less": "greater"}[alternative]
+    ys = np.broadcast_to(y, (len(x), len(y)))
+    return np.asarray(stats.ks_2samp(x, ys, alternative=flipped, axis=1).pvalue)
+
+
+def _wilcoxon(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    """Wilcoxon signed ranks; pairs with ties apart, so that they do not decide for the others."""
+    from scipy import stats  # noqa: PLC0415
+
+    difference = x - y
+    sizes = np.sort(np.abs(difference), axis=1)
+    tied = (sizes[:, 0] == 0.0) | (sizes[:, 1:] == sizes[:, :-1]).any(axis=1)
+    undefined = np.isnan(difference).any(axis=1) | (sizes[:, -1] == 0.0)
+    p_values = np.full(len(x), np.nan)
+    plain = ~tied & ~undefined
+    if plain.any():
+        p_values[plain] = stats.wilcoxon(difference[plain], alternative=alternative, axis=1).pvalue
+    for row in np.flatnonzero(tied & ~undefined):
+        p_values[row] = stats.wilcoxon(difference[row], alternative=alternative).pvalue
+    return p_values
+
+
+def _directed(
+    two_sided: FloatArray, difference: FloatArray, alternative: Alternative
+) -> FloatArray:
+    """Halve a p-value whose statistic is the square of a signed one."""
+    if alternative == "two-sided":
+        return two_sided
+    agrees = difference >= 0.0 if alternative == "greater" else difference <= 0.0
+    return np.where(agrees, two_sided / 2.0, 1.0 - two_sided / 2.0)
+
+
+def _bartlett(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    from scipy import stats  # noqa: PLC0415
+
+    two_sided = np.asarray(stats.bartlett(x, y[None, :], axis=1).pvalue)
+    return _directed(two_sided, x.var(axis=1, ddof=1) - y.var(ddof=1), alternative)
+
+
+def _absolute_deviations(losses: FloatArray) -> FloatArray:
+    return np.asarray(np.abs(losses - np.median(losses, axis=-1, keepdims=True)))
+
+
+def _levene(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    from scipy import stats  # noqa: PLC0415
+
+    two_sided = np.asarray(stats.levene(x, y[None, :], axis=1).pvalue)
+    difference = _absolute_deviations(x).mean(axis=1) - _absolute_deviations(y).mean()
+    return _directed(two_sided, difference, alternative)
+
+
+def _fligner(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    from scipy import special  # noqa: PLC0415
+    from scipy import stats  # noqa: PLC0415
+
+    two_sided = np.asarray(stats.fligner(x, y[None, :], axis=1).pvalue)
+    both = np.hstack(
+        [_absolute_deviations(x), np.broadcast_to(_absolute_deviations(y), (len(x), len(y)))]
+    )
+    n = both.shape[1]
+    # The normal scores that the statistic is made of (Fligner & Killeen 1976, with the centring
+    # of Conover, Johnson & Johnson 1981).
+    scores = special.ndtri(0.5 + stats.rankdata(both, axis=1) / (2.0 * (n + 1.0)))
+    nx = x.shape[1]
+    difference = scores[:, :nx].mean(axis=1) - scores[:, nx:].mean(axis=1)
+    return _directed(two_sided, difference, alternative)
+
+
+def _pitman_morgan(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    """Compare two variances on common instances: the correlation of sums and differences.
+
+    Pitman (1939), Morgan (1939): cov(x + y, x - y) = var(x) - var(y).
+    """
+    total, difference = x + y, x - y
+    total = total - total.mean(axis=1, keepdims=True)
+    difference = difference - difference.mean(axis=1, keepdims=True)
+    r = (total * difference).sum(axis=1) / np.sqrt(
+        (total**2).sum(axis=1) * (difference**2).sum(axis=1)
+    )
+    r = np.clip(r, -1.0, 1.0)
+    df = x.shape[1] - 2
+    return _t_p_value(r * np.sqrt(df / (1.0 - r**2)), df, alternative)
+
+
+TESTS: dict[str, TwoSampleTest] = {
+    test.name: test
+    for test in (
+        TwoSampleTest("welch", _welch, "level", False, 2, False),
+        TwoSampleTest("student", _student, "level", False, 2, False),
+        TwoSampleTest("paired-t", _paired_t, "level", True, 2, False),
+        TwoSampleTest("mannwhitneyu", _mannwhitneyu, "level", False, 1, True),
+        TwoSampleTest("ks", _ks, "level", False, 1, True),
+        TwoSampleTest("wilcoxon", _wilcoxon, "level", True, 1, True),
+        TwoSampleTest("bartlett", _bartlett, "spread", False, 2, False),
+        # From two losses each, deviations from the median are equal within a model: p is 0.
+        TwoSampleTest("levene", _levene, "spread", False, 3, False),
+        TwoSampleTest("fligner", _fligner, "spread", False, 2, True),
+        TwoSampleTest("pitman-morgan", _pitman_morgan, "spread", True, 3, False),
+    )
+}

@@ -1,0 +1,294 @@
+"""Statistics of a losses matrix that models are ranked by.
+
+Every criterion is minimised. A study that maximises passes ``-losses`` in and negates what comes
+out (DESIGN: ``sign * c(sign * losses)``); nothing in this module knows about directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import math
+from typing import Literal
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Kind: TypeAlias = Literal["level", "spread", "mixed", "custom"]
+
+# Relative distance below which two values are the same value.
+_TIE_TOLERANCE = 1e-12
+# Makes the median absolute deviation estimate the standard deviation of a normal distribution.
+_MAD_SCALE = 1.4826
+_CVAR_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A statistic of a model's losses; the smaller, the better the model.
+
+    Args:
+        name:
+            What users call it.
+        statistic:
+            Maps losses ``(n_models, n)`` without NaN, in the order of the instances, to values
+            ``(n_models,)``.
+        kind:
+            ``"level"`` (where the losses lie), ``"spread"`` (how wide they are), ``"mixed"``
+            (both) or ``"custom"`` (a user's callable).
+        min_instances:
+            Fewest instances that give a value; with fewer the value is NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from optuna_robust.criteria import get_criterion
+        >>> losses = np.array([[0.1, 0.2, 0.3, 0.4, 0.5], [0.3, 0.3, 0.4, np.nan, np.nan]])
+        >>> get_criterion("q3+iqr")(losses).round(3)
+        array([0.6, 0.4])
+    """
+
+    name: str
+    statistic: Callable[[FloatArray], FloatArray]
+    kind: Kind = "custom"
+    min_instances: int = 1
+
+    def __call__(self, losses: npt.ArrayLike) -> FloatArray:
+        """Return the criterion of every model.
+
+        Args:
+            losses:
+                Losses to be minimised, shape ``(..., n_instances)``; NaN = not trained.
+
+        Returns:
+            Values of shape ``(...)``. NaN where fewer than ``min_instances`` losses are there.
+            Infinite losses are losses like others: a statistic that they leave undefined
+            (infinity minus infinity) is ``+inf``, the worst.
+        """
+        matrix = np.asarray(losses, dtype=np.float64)
+        rows = matrix.reshape(-1, matrix.shape[-1])
+        values = np.full(len(rows), np.nan)
+        missing = np.isnan(rows)
+        counts = rows.shape[1] - np.count_nonzero(missing, axis=1)
+        if missing.any():
+            rows = np.take_along_axis(rows, np.argsort(missing, axis=1, kind="stable"), axis=1)
+        for n in np.unique(counts[counts >= max(1, self.min_instances)]):
+            chosen = counts == n
+            trained = rows[chosen, :n]
+            with np.errstate(invalid="ignore"):
+                found = self.statistic(trained)
+            undefined = np.isnan(found) & np.isinf(trained).any(axis=1)
+            values[chosen] = np.where(undefined, np.inf, found)
+        return values.reshape(matrix.shape[:-1])
+
+    def score(self, losses: npt.ArrayLike) -> FloatArray:
+        """Return what models are ranked by: the criterion, with one exception.
+
+        A spread of two or more identical losses is ``+inf`` instead of 0: an objective that fixes
+        its own seed says nothing about its spread, and must not win as perfectly stable.
+
+        Args:
+            losses:
+                As for calling the criterion.
+        """
+        values = self(losses)
+        if self.kind != "spread":
+            return values
+        return np.where(identical(losses), np.inf, values)
+
+
+def identical(losses: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell which models have two or more losses that are all the same finite value.
+
+    Args:
+        losses:
+            Losses of shape ``(..., n_instances)``; NaN = not trained.
+
+    Returns:
+        Booleans of shape ``(...)``.
+    """
+    matrix = np.asarray(losses, dtype=np.float64)
+    trained = ~np.isnan(matrix)
+    low = np.where(trained, matrix, np.inf).min(axis=-1)
+    high = np.where(trained, matrix, -np.inf).max(axis=-1)
+    same: npt.NDArray[np.bool_] = (low == high) & np.isfinite(low) & (trained.sum(axis=-1) >= 2)
+    return same
+
+
+def get_criterion(criterion: str | Callable[[FloatArray], float] | Criterion) -> Criterion:
+    """Return a criterion by its name, or make one of a callable.
+
+    Args:
+        criterion:
+            One of ``mean``, ``median``, ``q3``, ``max``, ``min``, ``cvar`` (level), ``std``,
+            ``iqr``, ``mad`` (spread), ``q3+iqr``, ``mean+std`` (both); a callable that maps one
+            model's losses ``(n,)``, oriented so that smaller is better, to a float that is
+            minimised (NaN: not defined yet); or a :class:`Criterion`.
+
+            ``std`` has ``ddof=1``, quantiles are NumPy's default (Hyndman & Fan 1996, type 7),
+            ``mad`` is the median absolute deviation times 1.4826, and ``cvar`` is the mean of the
+            worst 25 %, a fraction of an instance counted as such (Rockafellar & Uryasev 2002,
+            eq. 25).
+
+    Raises:
+        ValueError: If the name is unknown.
+        TypeError: If it is neither a name nor callable.
+
+    Example:
+        >>> from optuna_robust.criteria import get_criterion
+        >>> float(get_criterion("cvar")([1.0, 2.0, 3.0, 4.0, 5.0]))
+        4.8
+        >>> float(get_criterion(lambda losses: losses.max() - losses.min())([1.0, 2.0, 4.0]))
+        3.0
+    """
+    if isinstance(criterion, Criterion):
+        return criterion
+    if isinstance(criterion, str):
+        if criterion not in CRITERIA:
+            raise ValueError(
+                f"criterion={criterion!r} is unknown; choose one of {', '.join(CRITERIA)}, "
+                "or pass a callable."
+            )
+        return CRITERIA[criterion]
+    if callable(criterion):
+        return Criterion(getattr(criterion, "__name__", repr(criterion)), _RowByRow(criterion))
+    raise TypeError(
+        f"criterion must be a name or a callable, but was {criterion!r} "
+        f"of type {type(criterion).__name__}."
+    )
+
+
+def rank_models(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Return the indices of models from best to worst.
+
+    Scores within 1e-12 relative of their neighbour are tied, and the lower index comes first; NaN
+    comes last.
+
+    Args:
+        scores:
+            Values to be minimised, shape ``(n_models,)``.
+
+    Example:
+        >>> from optuna_robust.criteria import rank_models
+        >>> rank_models([0.2, 0.1, 0.1 + 1e-15]).tolist()
+        [1, 2, 0]
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    tie_groups = np.empty(len(values), dtype=np.intp)
+    tie_groups[order] = np.cumsum(_differs_from_previous(values[order]))
+    return np.lexsort((np.arange(len(values)), tie_groups))
+
+
+def is_better(score: npt.ArrayLike, than: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell where one score is better (smaller) than another by more than a tie; broadcasts."""
+    a, b = np.broadcast_arrays(
+        np.asarray(score, dtype=np.float64), np.asarray(than, dtype=np.float64)
+    )
+    with np.errstate(invalid="ignore"):
+        gap = _TIE_TOLERANCE * np.maximum(np.abs(a), np.abs(b))
+        better: npt.NDArray[np.bool_] = np.where(np.isfinite(gap), b - a > gap, a < b)
+    return better
+
+
+def _differs_from_previous(ordered: FloatArray) -> npt.NDArray[np.bool_]:
+    both_nan = np.isnan(ordered[1:]) & np.isnan(ordered[:-1])
+    starts_nan = np.isnan(ordered[1:]) & ~np.isnan(ordered[:-1])
+    rises = is_better(ordered[:-1], ordered[1:])
+    return np.concatenate([[False], (rises | starts_nan) & ~both_nan])
+
+
+class _RowByRow:
+    """Applies a user's function of one model's losses to a matrix (a class: it pickles)."""
+
+    def __init__(self, function: Callable[[FloatArray], float]) -> None:
+        self._function = function
+
+    def __call__(self, losses: FloatArray) -> FloatArray:
+        return np.array([float(self._function(row)) for row in losses])
+
+
+def _quantiles(losses: FloatArray, *shares: float) -> list[FloatArray]:
+    # np.quantile gives NaN where it weights an infinite loss with zero.
+    ordered = np.sort(losses, axis=1)
+    values = []
+    for share in shares:
+        position = share * (ordered.shape[1] - 1)
+        below = int(position)
+        weight = position - below
+        low = ordered[:, below]
+        high = ordered[:, below + 1] if weight else low
+        values.append(np.where(low == high, low, low + (high - low) * weight))
+    return values
+
+
+def _mean(losses: FloatArray) -> FloatArray:
+    return np.asarray(losses.mean(axis=1))
+
+
+def _median(losses: FloatArray) -> FloatArray:
+    return _quantiles(losses, 0.5)[0]
+
+
+def _q3(losses: FloatArray) -> FloatArray:
+    return _quantiles(losses, 0.75)[0]
+
+
+def _max(losses: FloatArray) -> FloatArray:
+    return np.asarray(losses.max(axis=1))
+
+
+def _min(losses: FloatArray) -> FloatArray:
+    return np.asarray(losses.min(axis=1))
+
+
+def _cvar(losses: FloatArray) -> FloatArray:
+    n = losses.shape[1]
+    tail = _CVAR_SHARE * n
+    weights = np.clip(tail - np.arange(math.ceil(tail)), 0.0, 1.0) / tail
+    worst_first = -np.sort(-losses, axis=1)[:, : len(weights)]
+    return np.asarray(worst_first @ weights)
+
+
+def _std(losses: FloatArray) -> FloatArray:
+    return np.asarray(losses.std(axis=1, ddof=1))
+
+
+def _iqr(losses: FloatArray) -> FloatArray:
+    q1, q3 = _quantiles(losses, 0.25, 0.75)
+    return q3 - q1
+
+
+def _mad(losses: FloatArray) -> FloatArray:
+    deviations = np.abs(losses - _median(losses)[:, None])
+    deviations[np.isnan(deviations)] = np.inf
+    return _MAD_SCALE * _median(deviations)
+
+
+def _q3_plus_iqr(losses: FloatArray) -> FloatArray:
+    q1, q3 = _quantiles(losses, 0.25, 0.75)
+    return q3 + (q3 - q1)
+
+
+def _mean_plus_std(losses: FloatArray) -> FloatArray:
+    return _mean(losses) + _std(losses)
+
+
+CRITERIA: dict[str, Criterion] = {
+    criterion.name: criterion
+    for criterion in (
+        Criterion("mean", _mean, "level"),
+        Criterion("median", _median, "level"),
+        Criterion("q3", _q3, "level"),
+        Criterion("q3+iqr", _q3_plus_iqr, "mixed", 2),
+        Criterion("max", _max, "level"),
+        Criterion("min", _min, "level"),
+        Criterion("std", _std, "spread", 2),
+        Criterion("iqr", _iqr, "spread", 2),
+        Criterion("mad", _mad, "spread", 2),
+        Criterion("cvar", _cvar, "level"),
+        Criterion("mean+std", _mean_plus_std, "mixed", 2),
+    )
+}

@@ -1,0 +1,152 @@
+"""What elimination rules have in common: decisions, reasons, and who is alive."""
+
+from __future__ import annotations
+
+from abc import ABC
+from abc import abstractmethod
+from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_robust.arguments import check_count
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import rank_models
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Why a model was removed. Scores are oriented: smaller is better.
+
+    Attributes:
+        rule: Name of the rule.
+        score: The model's score.
+        threshold: Score of the worst model kept (halving) or the level alpha (tests).
+        p_value: p-value against the incumbent; None for rules without a test.
+        incumbent: Index of the best model, which the model was compared with.
+    """
+
+    rule: str
+    score: float
+    threshold: float
+    p_value: float | None
+    incumbent: int
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        if self.p_value is None:
+            return f"{self.rule}: {self.score:.6g} is worse than {self.threshold:.6g}"
+        return (
+            f"{self.rule}: p = {self.p_value:.3g} < {self.threshold:g} "
+            f"against model {self.incumbent}"
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a rule decided after a wave.
+
+    Attributes:
+        kept: Indices of the models that go on, ascending.
+        removed: The models that do not, each with its reason.
+        incumbent: Index of the best model before the elimination (lowest index among ties).
+        scores: Scores of all models, shape ``(n_models,)``; NaN for those not alive.
+        p_values: p-values against the incumbent, shape ``(n_models,)``; NaN without a test.
+    """
+
+    kept: tuple[int, ...]
+    removed: dict[int, Removal]
+    incumbent: int
+    scores: FloatArray
+    p_values: FloatArray
+
+
+class EliminationRule(Protocol):
+    """What drives a race needs of a rule."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+    def eliminates_at(self, n_instances: int) -> bool:
+        """Tell whether models can be removed after this many instances."""
+
+    def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:
+        """Decide after a wave; see :class:`CriterionRule` for the arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriterionRule(ABC):
+    """A rule that ranks models by a criterion and starts after a warm-up."""
+
+    criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr"
+    n_warmup_instances: int = 4
+    n_select: int = 1
+
+    def __post_init__(self) -> None:
+        get_criterion(self.criterion)
+        check_count("n_warmup_instances", self.n_warmup_instances, minimum=0)
+        check_count("n_select", self.n_select, minimum=1)
+
+    def eliminates_at(self, n_instances: int) -> bool:
+        """Tell whether models can be removed after this many instances."""
+        return n_instances > self.n_warmup_instances
+
+    def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:
+        """Decide which of the models alive go on.
+
+        Args:
+            losses:
+                Oriented losses of the instances trained so far, shape
+                ``(n_models, n_instances)``; NaN = not trained. The number of columns is the
+                number of instances that decides on warm-up and rungs.
+            alive:
+                Indices of the models that are still in; default: all.
+
+        Returns:
+            The decision. Models without a score (too few losses) rank last; while no model has
+            one, all are kept.
+
+        Raises:
+            ValueError: If there are no models, no instances, or an index is unknown.
+        """
+        matrix = np.asarray(losses, dtype=np.float64)
+        if matrix.ndim != 2 or 0 in matrix.shape:
+            raise ValueError(
+                "losses must have the shape (n_models, n_instances) with at least one of each, "
+                f"but had {matrix.shape}."
+            )
+        models = np.arange(len(matrix)) if alive is None else np.array(sorted(set(alive)), int)
+        if len(models) == 0 or models[0] < 0 or models[-1] >= len(matrix):
+            raise ValueError(
+                f"alive must hold indices of the {len(matrix)} models, but was {models.tolist()}."
+            )
+        scores = np.full(len(matrix), np.nan)
+        scores[models] = get_criterion(self.criterion).score(matrix[models])
+        ranked = models[rank_models(scores[models])]
+        incumbent = int(ranked[0])
+        p_values = np.full(len(matrix), np.nan)
+        removed: dict[int, Removal] = {}
+        if (
+            self.eliminates_at(matrix.shape[1])
+            and len(models) > self.n_select
+            and not np.isnan(scores[incumbent])
+        ):
+            removed = self._removals(matrix, ranked, scores, p_values)
+        kept = tuple(int(model) for model in models if model not in removed)
+        return Decision(kept, removed, incumbent, scores, p_values)
+
+    @abstractmethod
+    def _removals(
+        self,
+        losses: FloatArray,
+        ranked: npt.NDArray[np.intp],
+        scores: FloatArray,
+        p_values: FloatArray,
+    ) -> dict[int, Removal]:
+        """Return the models to remove of those ``ranked`` best first; fills ``p_values``."""

@@ -1,0 +1,101 @@
+"""Tests against the incumbent: drop models that a two-sample test tells apart from the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_robust.arguments import check_between
+from optuna_robust.comparison import Alternative
+from optuna_robust.comparison import compare_with_reference
+from optuna_robust.comparison import get_test
+from optuna_robust.comparison import instances_to_reject
+from optuna_robust.criteria import FloatArray
+from optuna_robust.elimination._base import CriterionRule
+from optuna_robust.elimination._base import Removal
+
+
+DIRECTED_PREFIX = "directed-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncumbentTest(CriterionRule):
+    """Drop models that a two-sample test tells apart from the incumbent (p < alpha).
+
+    Two-sided, the rule is that of the method's authors (CHEP 2026): it also drops models that
+    are *more* stable than the incumbent, and with hundreds of models it tells equal ones apart.
+    Directed, a model goes only if it is worse. The incumbent, best by the criterion, always
+    stays; a NaN p-value keeps the model; p-values are not corrected for the number of models or
+    looks.
+
+    Args:
+        criterion:
+            As in :class:`Halving`; chooses the incumbent.
+        n_warmup_instances:
+            No elimination on the first so many instances. A rank test cannot reject before it
+            has enough of them, and a warning says so.
+        n_select:
+            Fewest models that are kept.
+        test:
+            A name that :func:`~optuna_robust.comparison.get_test` knows.
+        alpha:
+            Level of the test, in (0, 1).
+        directed:
+            Drop a model only if its losses are worse (level) or wider (spread).
+
+    Example:
+        >>> from optuna_robust.elimination import IncumbentTest
+        >>> rule = IncumbentTest(test="welch", criterion="mean", n_warmup_instances=2)
+        >>> decision = rule.eliminate([[0.1, 0.2, 0.1], [0.9, 0.8, 0.9], [0.2, 0.1, 0.2]])
+        >>> decision.kept, str(decision.removed[1])
+        ((0, 2), 'welch: p = 9.97e-05 < 0.05 against model 0')
+    """
+
+    test: str = "welch"
+    alpha: float = 0.05
+    directed: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        get_test(self.test)
+        check_between("alpha", self.alpha, 0.0, 1.0)
+        needed = instances_to_reject(self.test, self.alpha, self._alternative)
+        if needed is None or needed > self.n_warmup_instances + 1:
+            warnings.warn(
+                f"{self.name} cannot reject at alpha={self.alpha:g} with fewer than "
+                f"{needed or 'a hundred'} instances, so nothing is eliminated before; "
+                f"n_warmup_instances={self.n_warmup_instances} promises less.",
+                stacklevel=4,
+            )
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return DIRECTED_PREFIX + self.test if self.directed else self.test
+
+    @property
+    def _alternative(self) -> Alternative:
+        return "greater" if self.directed else "two-sided"
+
+    def _removals(
+        self,
+        losses: FloatArray,
+        ranked: npt.NDArray[np.intp],
+        scores: FloatArray,
+        p_values: FloatArray,
+    ) -> dict[int, Removal]:
+        incumbent, others = int(ranked[0]), ranked[1:]
+        p_values[others] = compare_with_reference(
+            losses[others], losses[incumbent], self.test, alternative=self._alternative
+        )
+        rejected = [int(model) for model in others if p_values[model] < self.alpha]
+        spared = max(0, self.n_select - (len(ranked) - len(rejected)))
+        return {
+            model: Removal(
+                self.name, float(scores[model]), self.alpha, float(p_values[model]), incumbent
+            )
+            for model in rejected[spared:]
+        }

@@ -1,0 +1,121 @@
+"""The trial that an objective sees while one instance runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import copy
+import json
+from typing import Any
+from typing import TYPE_CHECKING
+import warnings
+
+from optuna.trial import Trial
+
+from optuna_robust.trials import INSTANCE_ATTRS
+
+
+if TYPE_CHECKING:
+    from optuna.distributions import CategoricalChoiceType
+
+
+class InstanceTrial(Trial):
+    """A view of a trial for one of its instances.
+
+    Parameters are the trial's own: suggested by the first instance that asks, and the same for
+    the others. What callbacks of training libraries report is the instance's learning curve and
+    stays apart from the trial's values; :meth:`should_prune` is False, since a trial is stopped
+    on full instances; user attributes are kept instance by instance in the trial's attribute
+    ``robust:instance_attrs``.
+
+    Args:
+        trial:
+            The study's trial.
+        number:
+            Number of the instance.
+    """
+
+    def __init__(self, trial: Trial, number: int) -> None:
+        # Not Trial.__init__, which would tell the sampler that a trial begins.
+        self._trial = trial
+        self._number = number
+        self._learning_curve: dict[int, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the study's trial does."""
+        if name == "_trial":
+            raise AttributeError(name)
+        return getattr(self._trial, name)
+
+    @property
+    def learning_curve(self) -> dict[int, float]:
+        """What the instance reported, by step."""
+        return dict(self._learning_curve)
+
+    def suggest_float(
+        self,
+        name: str,
+        low: float,
+        high: float,
+        *,
+        step: float | None = None,
+        log: bool = False,
+    ) -> float:
+        """Suggest as the study's trial does."""
+        return self._trial.suggest_float(name, low, high, step=step, log=log)
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Suggest as the study's trial does."""
+        return self._trial.suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_categorical(  # type: ignore[override]  # Optuna has an overload for each type
+        self, name: str, choices: Sequence[CategoricalChoiceType]
+    ) -> CategoricalChoiceType:
+        """Suggest as the study's trial does."""
+        return self._trial.suggest_categorical(name, choices)
+
+    def report(self, value: float, step: int) -> None:
+        """Add a point to the instance's learning curve.
+
+        Raises:
+            TypeError: If ``value`` is not a number or ``step`` not an integer.
+            ValueError: If ``step`` is negative.
+        """
+        try:
+            point, at = float(value), int(step)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"report takes a number and an integer step, but got {value!r} and {step!r}."
+            ) from None
+        if at < 0:
+            raise ValueError(f"step must be non-negative, but was {step}.")
+        if at in self._learning_curve:
+            warnings.warn(
+                f"The reported value is ignored because step={at} is already reported.",
+                stacklevel=2,
+            )
+            return
+        self._learning_curve[at] = point
+
+    def should_prune(self) -> bool:
+        """Return False: an instance always runs to its end."""
+        return False
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The trial's user attributes, and this instance's own."""
+        attrs = self._trial.user_attrs
+        own: dict[str, Any] = attrs.pop(INSTANCE_ATTRS, {}).get(str(self._number), {})
+        return {**attrs, **own}
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keep an attribute of this instance.
+
+        Raises:
+            TypeError: If the value cannot be written as JSON.
+        """
+        json.dumps(value)
+        everything = copy.deepcopy(self._trial.user_attrs.get(INSTANCE_ATTRS, {}))
+        everything.setdefault(str(self._number), {})[key] = value
+        self._trial.set_user_attr(INSTANCE_ATTRS, everything)

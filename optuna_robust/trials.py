@@ -1,0 +1,214 @@
+"""From Optuna trials to losses: the one place that knows how a trial holds its instances.
+
+Losses here are oriented (smaller is better) and keyed by instance number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from optuna.trial import TrialState
+
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import is_better
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+# User attributes of a trial. Losses are a list over instance numbers, as the objective returned
+# them; null is a dropped instance.
+LOSSES = "robust:losses"
+SECONDS = "robust:seconds"
+FAILURES = "robust:failures"
+INSTANCE_ATTRS = "robust:instance_attrs"
+STOPPED = "robust:stopped"
+N_INSTANCES = "robust:n_instances"
+MEDIAN = "robust:median"
+SPREAD = "robust:spread"
+# User attribute of a study.
+SETTINGS = "robust:settings"
+
+# Stands in the list of losses for a failed instance that counts as the worst.
+WORST = "worst"
+
+_MOST_CACHED_SCORES = 64
+
+
+def is_recorded(trial: FrozenTrial) -> bool:
+    """Tell whether a trial's instances were run by ``MultiInstanceObjective``."""
+    return LOSSES in trial.user_attrs
+
+
+def oriented_losses(trial: FrozenTrial, sign: int) -> dict[int, float]:
+    """Return the losses of a trial's instances, to be minimised.
+
+    Without recorded losses, intermediate values are taken as losses and steps as instance
+    numbers. A failed instance, and a loss that is NaN or infinite, is ``+inf``; dropped instances
+    are left out.
+
+    Args:
+        trial:
+            Any trial.
+        sign:
+            -1 if the study maximises, else 1.
+    """
+    if is_recorded(trial):
+        return oriented_from_record(trial.user_attrs[LOSSES], sign)
+    return {
+        step: sign * value if math.isfinite(value) else math.inf
+        for step, value in trial.intermediate_values.items()
+    }
+
+
+def oriented_from_record(losses: Sequence[float | str | None], sign: int) -> dict[int, float]:
+    """Return the losses of the user attribute ``robust:losses``, to be minimised."""
+    return {
+        number: math.inf if isinstance(loss, str) else sign * loss
+        for number, loss in enumerate(losses)
+        if loss is not None
+    }
+
+
+def n_trainings(trial: FrozenTrial) -> int:
+    """Return how many instances a trial trained; one for an ordinary finished trial."""
+    attrs: Mapping[str, Any] = trial.user_attrs
+    if LOSSES in attrs:
+        return len(attrs[LOSSES])
+    return 1 if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else 0
+
+
+class FinishedTrials:
+    """The losses of a study's finished trials, read from its storage trial by trial.
+
+    COMPLETE and PRUNED trials count; FAIL, RUNNING and WAITING ones do not.
+
+    Args:
+        sign:
+            -1 if the study maximises, else 1.
+    """
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._n_seen = 0
+        self._unfinished: list[int] = []
+        self._columns: dict[int, int] = {}
+        self._n_rows = 0
+        self._losses: FloatArray = np.full((16, 16), np.nan)
+        self._complete = np.zeros(16, dtype=np.bool_)
+        self._recorded = np.zeros(16, dtype=np.bool_)
+        self._scores: dict[tuple[Criterion, tuple[int, ...]], FloatArray] = {}
+
+    def update(self, study: Study) -> None:
+        """Read the trials that finished since the last call."""
+        trials = study.get_trials(deepcopy=False)
+        waiting_for = [*self._unfinished, *range(self._n_seen, len(trials))]
+        self._n_seen = len(trials)
+        self._unfinished = []
+        for index in waiting_for:
+            trial = trials[index]
+            if not trial.state.is_finished():
+                self._unfinished.append(index)
+            elif trial.state != TrialState.FAIL:
+                self._add(trial)
+
+    def scores(
+        self, instances: tuple[int, ...], criterion: Criterion, *, recorded: bool
+    ) -> FloatArray:
+        """Return the score of every finished trial on the given instances.
+
+        Args:
+            instances:
+                Instance numbers, ascending.
+            criterion:
+                What to score by.
+            recorded:
+                Leave out trials whose intermediate values would have to be taken as losses.
+
+        Returns:
+            Scores, shape ``(n_finished,)``; NaN for trials without one of the instances.
+        """
+        key = (criterion, instances)
+        known = self._scores.get(key, np.empty(0))
+        if len(known) < self._n_rows:
+            new = np.full(self._n_rows - len(known), np.nan)
+            columns = [self._columns[i] for i in instances if i in self._columns]
+            if len(columns) == len(instances):
+                losses = self._losses[len(known) : self._n_rows, columns]
+                there = ~np.isnan(losses).any(axis=1)
+                new[there] = criterion.score(losses[there])
+            if len(self._scores) >= _MOST_CACHED_SCORES:
+                self._scores.clear()
+            known = self._scores[key] = np.concatenate([known, new])
+        if not recorded:
+            return known
+        return np.where(self._recorded[: self._n_rows], known, np.nan)
+
+    def complete(self) -> npt.NDArray[np.bool_]:
+        """Return which finished trials are COMPLETE, shape ``(n_finished,)``."""
+        return self._complete[: self._n_rows].copy()
+
+    def incumbent_losses(
+        self, instances: tuple[int, ...], criterion: Criterion, *, recorded: bool
+    ) -> FloatArray | None:
+        """Return the best COMPLETE trial's losses on the given instances.
+
+        The trials that have these instances are compared on all the instances that they have in
+        common, since the first ones alone would choose a lucky incumbent.
+
+        Args:
+            instances:
+                Instance numbers, ascending.
+            criterion:
+                What to choose the best by.
+            recorded:
+                As in :meth:`scores`.
+
+        Returns:
+            Losses, shape ``(len(instances),)``, or None without such a trial.
+        """
+        candidates = self.complete() & ~np.isnan(
+            self.scores(instances, criterion, recorded=recorded)
+        )
+        if not candidates.any():
+            return None
+        missing = np.isnan(self._losses[: self._n_rows][candidates]).any(axis=0).tolist()
+        shared = tuple(i for i, column in sorted(self._columns.items()) if not missing[column])
+        scores = self.scores(shared, criterion, recorded=recorded)
+        best = scores[candidates].min()
+        row = int(np.flatnonzero(candidates & ~is_better(best, scores))[0])
+        return self._losses[row, [self._columns[number] for number in instances]]
+
+    def _add(self, trial: FrozenTrial) -> None:
+        losses = oriented_losses(trial, self._sign)
+        if not losses:
+            return
+        for number in losses:
+            self._columns.setdefault(number, len(self._columns))
+        row = self._n_rows
+        self._make_room(row + 1, len(self._columns))
+        for number, loss in losses.items():
+            self._losses[row, self._columns[number]] = loss
+        self._complete[row] = trial.state == TrialState.COMPLETE
+        self._recorded[row] = is_recorded(trial)
+        self._n_rows += 1
+
+    def _make_room(self, n_rows: int, n_columns: int) -> None:
+        rows, columns = self._losses.shape
+        more_rows = max(rows, n_rows) if n_rows > rows else 0
+        more_columns = max(columns, n_columns) if n_columns > columns else 0
+        if more_rows or more_columns:
+            self._losses = np.pad(
+                self._losses, ((0, more_rows), (0, more_columns)), constant_values=np.nan
+            )
+            self._complete = np.pad(self._complete, (0, more_rows))
+            self._recorded = np.pad(self._recorded, (0, more_rows))
