@@ -129,6 +129,11 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
             f"RobustnessPruner leaves nothing to prune of n_instances={n_instances}; it must be "
             "smaller."
         )
+    if judge.several and judge.pruner.tests_incumbent:
+        raise ValueError(
+            "The rule of the study's RobustnessPruner compares with one best trial, which a "
+            "multi-objective study does not have; use rule='halving' or rule=None."
+        )
     if judge.pruner.pairs_instances and reshuffle:
         raise ValueError(
             "reshuffle=True gives every trial instances of its own, which the paired test of the "

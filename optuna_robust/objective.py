@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _FAILURE_POLICIES = ("worst", "raise", "drop")
 _REPORTS = ("criterion", "loss")
 # Identical losses are told after so many: with fewer, coarse metrics coincide by chance.
-_INSTANCES_TO_CALL_IDENTICAL = 3
+_INSTANCES_TO_CALL_IDENTICAL = 5
 
 
 class MultiInstanceObjective:

@@ -181,8 +181,12 @@ class FinishedTrials:
         )
         if not candidates.any():
             return None
-        missing = np.isnan(self._losses[: self._n_rows][candidates]).any(axis=0).tolist()
-        shared = tuple(i for i, column in sorted(self._columns.items()) if not missing[column])
+        losses = self._losses[: self._n_rows][candidates]
+        shared = tuple(
+            number
+            for number, column in sorted(self._columns.items())
+            if not np.isnan(losses[:, column]).any()
+        )
         scores = self.scores(shared, criterion, recorded=recorded)
         best = scores[candidates].min()
         row = int(np.flatnonzero(candidates & ~is_better(best, scores))[0])

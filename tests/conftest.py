@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+import os
+from pathlib import Path
+import socket
+import threading
+
+import optuna
+import pytest
+
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+POSTGRESQL_URL = "OPTUNA_ROBUST_POSTGRESQL_URL"
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        "journal",
+        "grpc",
+        pytest.param("postgresql", marks=pytest.mark.slow),
+    ]
+)
+def storage(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[optuna.storages.BaseStorage]:
+    """Every kind of storage that Optuna offers."""
+    kind = request.param
+    if kind == "memory":
+        yield optuna.storages.InMemoryStorage()
+    elif kind == "sqlite":
+        yield optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    elif kind == "journal":
+        backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log"))
+        yield optuna.storages.JournalStorage(backend)
+    elif kind == "grpc":
+        yield from _grpc_storage(tmp_path)
+    else:
+        url = os.environ.get(POSTGRESQL_URL)
+        if url is None:
+            pytest.skip(f"{POSTGRESQL_URL} does not name a PostgreSQL database")
+        yield optuna.storages.RDBStorage(url)
+
+
+def _grpc_storage(tmp_path: Path) -> Iterator[optuna.storages.BaseStorage]:
+    pytest.importorskip("grpc")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    backend = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    threading.Thread(
+        target=optuna.storages.run_grpc_proxy_server,
+        args=(backend,),
+        kwargs={"host": "localhost", "port": port},
+        daemon=True,
+    ).start()
+    proxy = optuna.storages.GrpcStorageProxy(host="localhost", port=port)
+    proxy.wait_server_ready(timeout=60)
+    yield proxy
+    proxy.close()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import optuna
+from optuna.trial import create_trial
+from optuna.trial import TrialState
+import pytest
+
+from optuna_robust.criteria import get_criterion
+from optuna_robust.trials import FinishedTrials
+from optuna_robust.trials import n_trainings
+from optuna_robust.trials import oriented_losses
+
+
+MEAN = get_criterion("mean")
+
+
+def trial_with(losses: list[object], **kwargs: object) -> optuna.trial.FrozenTrial:
+    return create_trial(value=0.0, user_attrs={"robust:losses": losses}, **kwargs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_recorded_losses_are_oriented(sign: int) -> None:
+    trial = trial_with([0.5, "worst", None, -0.25], intermediate_values={0: 9.0})
+    assert oriented_losses(trial, sign) == {0: sign * 0.5, 1: math.inf, 3: sign * -0.25}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_intermediate_values_are_losses_without_a_record(sign: int) -> None:
+    trial = create_trial(value=0.0, intermediate_values={3: 0.5, 1: math.nan, 0: -math.inf})
+    assert oriented_losses(trial, sign) == {3: sign * 0.5, 1: math.inf, 0: math.inf}
+
+
+def test_trainings_are_instances_or_one_for_an_ordinary_trial() -> None:
+    assert n_trainings(trial_with([0.5, "worst", None])) == 3
+    assert n_trainings(create_trial(value=0.0)) == 1
+    assert n_trainings(create_trial(state=TrialState.PRUNED)) == 1
+    assert n_trainings(create_trial(state=TrialState.FAIL)) == 0
+
+
+def test_finished_trials_grow_and_scores_follow() -> None:
+    study = optuna.create_study()
+    finished = FinishedTrials(sign=1)
+    rng = np.random.default_rng(0)
+    losses = rng.normal(size=(50, 40))
+    for row, n in zip(losses, rng.integers(1, 41, size=50), strict=True):
+        study.add_trial(trial_with(row[:n].tolist()))
+        row[n:] = np.nan
+        finished.update(study)
+        for instances in ((0,), tuple(range(20))):
+            scores = finished.scores(instances, MEAN, recorded=True)
+            expected = losses[: len(scores), : len(instances)].mean(axis=1)
+            np.testing.assert_allclose(scores, expected)
+    assert finished.scores((100,), MEAN, recorded=True).shape == (50,)
+    assert np.isnan(finished.scores((100,), MEAN, recorded=True)).all()
+
+
+def test_incumbent_is_none_without_a_complete_trial() -> None:
+    study = optuna.create_study()
+    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: 1.0}))
+    finished = FinishedTrials(sign=1)
+    finished.update(study)
+    assert finished.incumbent_losses((0,), MEAN, recorded=False) is None
+
+
+def test_incumbent_of_a_tie_is_the_earlier_trial() -> None:
+    study = optuna.create_study()
+    for losses in ([3.0, 1.0], [2.0, 2.0], [1.0, 3.0]):
+        study.add_trial(trial_with(losses))  # type: ignore[arg-type]
+    finished = FinishedTrials(sign=1)
+    finished.update(study)
+    incumbent = finished.incumbent_losses((0, 1), MEAN, recorded=True)
+    assert incumbent is not None
+    assert incumbent.tolist() == [3.0, 1.0]
