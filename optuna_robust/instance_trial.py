@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import copy
 import json
+import math
 from typing import Any
 from typing import TYPE_CHECKING
 import warnings
@@ -24,8 +24,9 @@ class InstanceTrial(Trial):
     Parameters are the trial's own: suggested by the first instance that asks, and the same for
     the others. What callbacks of training libraries report is the instance's learning curve and
     stays apart from the trial's values; :meth:`should_prune` is False, since a trial is stopped
-    on full instances; user attributes are kept instance by instance in the trial's attribute
-    ``robust:instance_attrs``.
+    on full instances. User attributes are kept instance by instance in the trial's attribute
+    ``robust:instance_attrs``, and the last instance's stand in the trial's own attributes, where
+    callbacks and samplers look. Of constraints the trial gets the worst over its instances.
 
     Args:
         trial:
@@ -39,6 +40,7 @@ class InstanceTrial(Trial):
         self._trial = trial
         self._number = number
         self._learning_curve: dict[int, float] = {}
+        self._constraint_values: dict[str, float] = {}
 
     def __getattr__(self, name: str) -> Any:
         """Answer as the study's trial does."""
@@ -104,10 +106,12 @@ class InstanceTrial(Trial):
 
     @property
     def user_attrs(self) -> dict[str, Any]:
-        """The trial's user attributes, and this instance's own."""
+        """The trial's user attributes and this instance's own, without other instances'."""
         attrs = self._trial.user_attrs
-        own: dict[str, Any] = attrs.pop(INSTANCE_ATTRS, {}).get(str(self._number), {})
-        return {**attrs, **own}
+        by_instance: dict[str, dict[str, Any]] = attrs.pop(INSTANCE_ATTRS, {})
+        for key in set().union(*by_instance.values()):
+            attrs.pop(key, None)
+        return {**attrs, **by_instance.get(str(self._number), {})}
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep an attribute of this instance.
@@ -116,6 +120,30 @@ class InstanceTrial(Trial):
             TypeError: If the value cannot be written as JSON.
         """
         json.dumps(value)
-        everything = copy.deepcopy(self._trial.user_attrs.get(INSTANCE_ATTRS, {}))
-        everything.setdefault(str(self._number), {})[key] = value
-        self._trial.set_user_attr(INSTANCE_ATTRS, everything)
+        by_instance = self._trial.user_attrs.get(INSTANCE_ATTRS, {})
+        by_instance.setdefault(str(self._number), {})[key] = value
+        self._trial.set_user_attr(INSTANCE_ATTRS, by_instance)
+        self._trial.set_user_attr(key, value)
+
+    @property
+    def constraint_values(self) -> dict[str, float]:
+        """The constraints that the instance set."""
+        return dict(self._constraint_values)
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Set a constraint of this instance; greater than zero means infeasible (Optuna 5).
+
+        Raises:
+            AttributeError: If Optuna is older and its trials have no constraints.
+            TypeError: If ``value`` is not a number.
+            ValueError: If it is NaN.
+        """
+        if not hasattr(Trial, "set_constraint"):
+            raise AttributeError("set_constraint needs Optuna 5 or newer.")
+        try:
+            constraint = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"set_constraint takes a number, but got {value!r}.") from None
+        if math.isnan(constraint):
+            raise ValueError(f"The constraint {key!r} must not be NaN.")
+        self._constraint_values[key] = constraint

@@ -242,11 +242,12 @@ class MultiInstanceObjective:
             vary=self._vary,
             model=run.trial.number if self._reshuffle else None,
         )
+        inner = InstanceTrial(run.trial, number)
         start = time.perf_counter()
         failure: str | None = None
         value = math.nan
         try:
-            value = _as_loss(self._train(InstanceTrial(run.trial, number), instance))
+            value = _as_loss(self._train(inner, instance))
         except TrialPruned:
             raise
         except Exception as error:
@@ -258,6 +259,8 @@ class MultiInstanceObjective:
                 failure = f"the objective returned {value}"
                 if self._on_failure == "raise":
                     raise ValueError(f"Instance {number} of trial {run.trial.number}: {failure}.")
+        finally:
+            run.constrain(inner.constraint_values)
         seconds = time.perf_counter() - start
         if failure is None:
             self._succeeded = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import math
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class TrialRun:
         self._losses: list[float | str | None] = []
         self._seconds: list[float] = []
         self._failures: dict[str, str] = {}
+        self._constraints: dict[str, float] = {}
 
     @property
     def n_failures(self) -> int:
@@ -63,6 +65,11 @@ class TrialRun:
         if not math.isnan(value):
             self.trial.report(value, step=number)
 
+    def constrain(self, constraints: Mapping[str, float]) -> None:
+        """Take the constraints of an instance: a model is as feasible as its worst instance."""
+        for key, value in constraints.items():
+            self._constraints[key] = max(value, self._constraints.get(key, -math.inf))
+
     def should_stop(self) -> bool:
         """Ask the study's pruner."""
         if not self.judge.several:
@@ -85,6 +92,8 @@ class TrialRun:
 
     def close(self) -> None:
         """Write what is of interest once the trial ends, however it ends."""
+        for key, value in self._constraints.items():
+            self.trial.set_constraint(key, value)
         if not self._losses:
             return
         self.trial.set_user_attr(trials.SECONDS, self._seconds)

@@ -6,6 +6,8 @@ from typing import Any
 import optuna
 import pytest
 
+from optuna_robust import Instance
+from optuna_robust import MultiInstanceObjective
 from optuna_robust.instance_trial import InstanceTrial
 
 
@@ -102,11 +104,37 @@ def test_user_attributes_are_kept_instance_by_instance(outer: optuna.Trial) -> N
     first.set_user_attr("path", "a")
     assert first.user_attrs == {"outer": 1, "epochs": 3, "path": "a"}
     assert second.user_attrs == {"outer": 1, "epochs": 5}
+    third = InstanceTrial(outer, 2)
+    assert third.user_attrs == {"outer": 1}
     frozen = outer.study.get_trials()[0]
     assert frozen.user_attrs["robust:instance_attrs"] == {
         "0": {"epochs": 3, "path": "a"},
         "1": {"epochs": 5},
     }
+    # Where callbacks and samplers look: the last one's.
+    assert (frozen.user_attrs["epochs"], frozen.user_attrs["path"]) == (5, "a")
+
+
+@pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")
+def test_a_model_is_as_feasible_as_its_worst_instance() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_constraint("memory", [-1.0, 0.5, -2.0][instance.number] - trial.number)
+        return x + float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    study.optimize(MultiInstanceObjective(objective, 3), n_trials=2)
+    assert [trial.constraints for trial in study.trials] == [{"memory": 0.5}, {"memory": -0.5}]
+    assert study.best_trial.number == 1
+
+
+@pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")
+@pytest.mark.parametrize(("value", "error"), [("a", TypeError), (float("nan"), ValueError)])
+def test_bad_constraints_are_errors(
+    outer: optuna.Trial, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        InstanceTrial(outer, 0).set_constraint("memory", value)
 
 
 def test_an_attribute_that_is_no_json_is_an_error(outer: optuna.Trial) -> None:

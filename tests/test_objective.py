@@ -602,6 +602,26 @@ def test_multi_objective_study_is_pruned_by_the_wrapper() -> None:
 
 
 @pytest.mark.parametrize(
+    "sampler",
+    [
+        optuna.samplers.TPESampler(seed=0),
+        optuna.samplers.NSGAIISampler(seed=0, population_size=4),
+        optuna.samplers.RandomSampler(seed=0),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_samplers_of_several_objectives_work_with_pruned_trials(sampler: Any) -> None:
+    study = study_of(
+        directions=["minimize", "minimize"], sampler=sampler, pruner=RobustnessPruner()
+    )
+    study.optimize(MultiInstanceObjective(noisy, 6, returns=("median", "iqr")), n_trials=30)
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.PRUNED) > 0
+    assert states.count(TrialState.PRUNED) + states.count(TrialState.COMPLETE) == 30
+    assert all(trial.state == TrialState.COMPLETE for trial in study.best_trials)
+
+
+@pytest.mark.parametrize(
     ("directions", "returns", "message"),
     [
         (["minimize", "minimize"], None, "returns must name"),
