@@ -67,8 +67,8 @@ class Criterion:
             Infinite losses are losses like others: a statistic that they leave undefined
             (infinity minus infinity) is ``+inf``, the worst.
         """
-        matrix = np.asarray(losses, dtype=np.float64)
-        rows = matrix.reshape(-1, matrix.shape[-1])
+        matrix = np.atleast_1d(np.asarray(losses, dtype=np.float64))
+        rows = matrix.reshape(math.prod(matrix.shape[:-1]), matrix.shape[-1])
         values = np.full(len(rows), np.nan)
         missing = np.isnan(rows)
         counts = rows.shape[1] - np.count_nonzero(missing, axis=1)
@@ -77,7 +77,7 @@ class Criterion:
         for n in np.unique(counts[counts >= max(1, self.min_instances)]):
             chosen = counts == n
             trained = rows[chosen, :n]
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 found = self.statistic(trained)
             undefined = np.isnan(found) & np.isinf(trained).any(axis=1)
             values[chosen] = np.where(undefined, np.inf, found)
@@ -109,10 +109,10 @@ def identical(losses: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     Returns:
         Booleans of shape ``(...)``.
     """
-    matrix = np.asarray(losses, dtype=np.float64)
+    matrix = np.atleast_1d(np.asarray(losses, dtype=np.float64))
     trained = ~np.isnan(matrix)
-    low = np.where(trained, matrix, np.inf).min(axis=-1)
-    high = np.where(trained, matrix, -np.inf).max(axis=-1)
+    low = np.where(trained, matrix, np.inf).min(axis=-1, initial=np.inf)
+    high = np.where(trained, matrix, -np.inf).max(axis=-1, initial=-np.inf)
     same: npt.NDArray[np.bool_] = (low == high) & np.isfinite(low) & (trained.sum(axis=-1) >= 2)
     return same
 
@@ -262,9 +262,7 @@ def _iqr(losses: FloatArray) -> FloatArray:
 
 
 def _mad(losses: FloatArray) -> FloatArray:
-    deviations = np.abs(losses - _median(losses)[:, None])
-    deviations[np.isnan(deviations)] = np.inf
-    return _MAD_SCALE * _median(deviations)
+    return _MAD_SCALE * _median(np.abs(losses - _median(losses)[:, None]))
 
 
 def _q3_plus_iqr(losses: FloatArray) -> FloatArray:

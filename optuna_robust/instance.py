@@ -77,12 +77,13 @@ class Instance:
     model: int | None = None
 
     def __post_init__(self) -> None:
-        check_count("number", self.number, minimum=0)
-        check_count("study_seed", self.study_seed, minimum=0)
         check_choice("phase", self.phase, _PHASES)
-        object.__setattr__(self, "vary", check_sources(self.vary))
-        if self.model is not None:
-            check_count("model", self.model, minimum=0)
+        plain: dict[str, Any] = {"vary": check_sources(self.vary)}
+        for name in ("number", "study_seed", "model"):
+            if name != "model" or self.model is not None:
+                plain[name] = check_count(name, getattr(self, name), minimum=0)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @cached_property
     def seed(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
+import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,9 @@ from optuna_robust.criteria import get_criterion
 
 
 # An interval from fewer values is not worth its name.
-_MIN_BOOTSTRAP_INSTANCES = 8
+_MIN_BOOTSTRAP_INSTANCES = 10
+# Statistics of the tail: resampling cannot go beyond the largest value seen.
+_TAILS = ("max", "min", "cvar")
 
 
 class Interval(NamedTuple):
@@ -33,15 +36,19 @@ def bootstrap_interval(
     n_resamples: int = 9999,
     seed: int = 0,
 ) -> Interval:
-    """Return a bootstrap interval of a criterion (BCa, Efron 1987; ``scipy.stats.bootstrap``).
+    """Return a bootstrap interval of a criterion.
+
+    BCa (Efron 1987, ``scipy.stats.bootstrap``), or the percentile interval where ties leave BCa
+    undefined. Intervals of level and of quantiles cover about as often as they say from 20 losses
+    on; those of ``std`` and ``mean+std`` less often, above all for skewed losses.
 
     Args:
         losses:
             One model's losses, shape ``(n_instances,)``; NaN = not trained.
         criterion:
             A name or callable as in :func:`~optuna_robust.criteria.get_criterion`, but not
-            ``max`` or ``min``: resampling cannot go beyond the largest value seen, so a nominal
-            95 % interval of the maximum of 30 covers it in less than half of all cases.
+            ``max``, ``min`` or ``cvar``: resampling cannot go beyond the largest value seen, so a
+            nominal 95 % interval of the maximum of 30 covers it in less than half of all cases.
         confidence:
             Nominal coverage.
         n_resamples:
@@ -50,11 +57,12 @@ def bootstrap_interval(
             Seed of the resampling.
 
     Returns:
-        The interval. NaN where there are fewer than 8 losses, an infinite one, or only identical
+        The interval. NaN where there are fewer than 10 losses, an infinite one, or only identical
         ones.
 
     Raises:
-        ValueError: If the criterion is an extreme, or ``confidence`` is outside (0, 1).
+        ValueError: If the criterion describes the tail, ``confidence`` is outside (0, 1), or the
+            losses have more than one dimension.
 
     Example:
         >>> import numpy as np
@@ -64,13 +72,15 @@ def bootstrap_interval(
         True
     """
     chosen = get_criterion(criterion)
-    if chosen.name in ("max", "min"):
+    if chosen.name in _TAILS:
         raise ValueError(
             f"criterion={chosen.name!r} has no valid bootstrap interval; choose a quantile, "
             "the mean, or a spread."
         )
     check_between("confidence", confidence, 0.0, 1.0)
     values = np.asarray(losses, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"losses must be those of one model, but had the shape {values.shape}.")
     values = values[~np.isnan(values)]
     finite = np.isfinite(values).all()
     if len(values) < _MIN_BOOTSTRAP_INSTANCES or not finite or np.ptp(values) == 0.0:
@@ -81,16 +91,22 @@ def bootstrap_interval(
     def statistic(sample: FloatArray, axis: int) -> FloatArray:
         return chosen(np.moveaxis(sample, axis, -1))
 
-    found = stats.bootstrap(
-        (values,),
-        statistic,
-        confidence_level=confidence,
-        n_resamples=n_resamples,
-        vectorized=True,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    def interval(method: str) -> Interval:
+        found = stats.bootstrap(
+            (values,),
+            statistic,
+            confidence_level=confidence,
+            n_resamples=n_resamples,
+            vectorized=True,
+            method=method,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        return Interval(float(found.low), float(found.high))
+
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        corrected = interval("BCa")
+    return interval("percentile") if np.isnan(corrected).any() else corrected
 
 
 def std_lower_bound(losses: npt.ArrayLike, alpha: float = 0.05) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
+from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.comparison._tests import Alternative
 from optuna_robust.comparison._tests import get_test
@@ -44,7 +45,9 @@ def compare_with_reference(
     Returns:
         p-values of shape ``(n_models,)``. NaN where the test is undefined: too few instances,
         or, for all but the rank tests, an infinite loss. Rank tests cannot go below a floor,
-        whatever the losses are: see :func:`smallest_p_value`.
+        however different the losses are: see :func:`smallest_p_value`. On common instances, whose
+        losses are correlated, unpaired tests reject far less often than ``alpha``; paired ones
+        (``paired-t``, ``wilcoxon``, ``pitman-morgan``) keep their level and see more.
 
     Raises:
         ValueError: If the test or the alternative is unknown, or the shapes do not fit.
@@ -93,7 +96,8 @@ def smallest_p_value(test: str, n_instances: int, alternative: Alternative = "tw
 
     Wilcoxon's floor is 2^-n (directed), that of Mann-Whitney and Kolmogorov-Smirnov 2 / C(2n, n)
     (two-sided), and Fligner-Killeen, on ranks too, has one; below it a test eliminates nothing,
-    however different the models are. The other tests have no floor.
+    however different the models are. The other tests have no floor. With ties, and for n > 8,
+    Mann-Whitney's p-value is SciPy's normal approximation, which can lie on either side.
 
     Args:
         test:
@@ -111,12 +115,16 @@ def smallest_p_value(test: str, n_instances: int, alternative: Alternative = "tw
         0.1
     """
     chosen = get_test(test)
+    check_choice("alternative", alternative, get_args(Alternative))
     if n_instances < chosen.min_instances:
         return 1.0
     if not chosen.ranks:
         return 0.0
     near = np.arange(n_instances, dtype=np.float64)
-    far = 1e6 * (near + 1.0 if chosen.kind == "level" else near - near.mean())
+    if chosen.kind == "level":
+        far = 1e6 * (near + 1.0)
+    else:  # deviations from the median that are as equal as can be, beside none
+        near, far = np.zeros(n_instances), np.sign(near - near.mean())
     if alternative == "less":
         near, far = far, near
     return float(compare_with_reference(far[None, :], near, test, alternative=alternative)[0])
@@ -143,6 +151,7 @@ def instances_to_reject(
         >>> instances_to_reject("mannwhitneyu", 0.05), instances_to_reject("welch", 0.05)
         (4, 2)
     """
+    check_between("alpha", alpha, 0.0, 1.0)
     for n_instances in range(get_test(test).min_instances, _MOST_INSTANCES_FOR_FLOORS + 1):
         if smallest_p_value(test, n_instances, alternative) < alpha:
             return n_instances

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 from typing import TypeAlias
+import warnings
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def _welch(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray
     """Welch (1947) with the degrees of freedom of Satterthwaite (1946)."""
     vx, vy = x.var(axis=1, ddof=1) / x.shape[1], y.var(ddof=1) / len(y)
     df = (vx + vy) ** 2 / (vx**2 / (x.shape[1] - 1) + vy**2 / (len(y) - 1))
+    df = np.where(vx + vy == 0.0, 1.0, df)  # two constant models: t is infinite for any df
     return _t_p_value((x.mean(axis=1) - y.mean()) / np.sqrt(vx + vy), df, alternative)
 
 
@@ -118,7 +120,10 @@ def _ks(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
     # SciPy's alternative is about distribution functions: greater losses have a smaller one.
     flipped = {"two-sided": "two-sided", "greater": "less", "less": "greater"}[alternative]
     ys = np.broadcast_to(y, (len(x), len(y)))
-    return np.asarray(stats.ks_2samp(x, ys, alternative=flipped, axis=1).pvalue)
+    with warnings.catch_warnings():
+        # Where the exact p-value is 1, SciPy may find it greater and warn that it switches.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(stats.ks_2samp(x, ys, alternative=flipped, axis=1).pvalue)
 
 
 def _wilcoxon(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
@@ -172,6 +177,8 @@ def _fligner(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArr
     from scipy import stats  # noqa: PLC0415
 
     two_sided = np.asarray(stats.fligner(x, y[None, :], axis=1).pvalue)
+    # Deviations from an infinite median are undefined, but SciPy ranks them.
+    two_sided[~np.isfinite(np.median(x, axis=1)) | ~np.isfinite(np.median(y))] = np.nan
     both = np.hstack(
         [_absolute_deviations(x), np.broadcast_to(_absolute_deviations(y), (len(x), len(y)))]
     )

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import dataclass
+import math
 from typing import Protocol
 
 import numpy as np
@@ -40,7 +41,8 @@ class Removal:
     def __str__(self) -> str:
         """Say it in a line."""
         if self.p_value is None:
-            return f"{self.rule}: {self.score:.6g} is worse than {self.threshold:.6g}"
+            score = "no score" if math.isnan(self.score) else f"{self.score:.6g}"
+            return f"{self.rule}: {score} is worse than {self.threshold:.6g}"
         return (
             f"{self.rule}: p = {self.p_value:.3g} < {self.threshold:g} "
             f"against model {self.incumbent}"
@@ -113,6 +115,7 @@ class CriterionRule(ABC):
             one, all are kept.
 
         Raises:
+            TypeError: If ``alive`` holds something else than integers.
             ValueError: If there are no models, no instances, or an index is unknown.
         """
         matrix = np.asarray(losses, dtype=np.float64)
@@ -121,11 +124,7 @@ class CriterionRule(ABC):
                 "losses must have the shape (n_models, n_instances) with at least one of each, "
                 f"but had {matrix.shape}."
             )
-        models = np.arange(len(matrix)) if alive is None else np.array(sorted(set(alive)), int)
-        if len(models) == 0 or models[0] < 0 or models[-1] >= len(matrix):
-            raise ValueError(
-                f"alive must hold indices of the {len(matrix)} models, but was {models.tolist()}."
-            )
+        models = _indices(len(matrix), alive)
         scores = np.full(len(matrix), np.nan)
         scores[models] = get_criterion(self.criterion).score(matrix[models])
         ranked = models[rank_models(scores[models])]
@@ -150,3 +149,14 @@ class CriterionRule(ABC):
         p_values: FloatArray,
     ) -> dict[int, Removal]:
         """Return the models to remove of those ``ranked`` best first; fills ``p_values``."""
+
+
+def _indices(n_models: int, alive: Iterable[int] | None) -> npt.NDArray[np.intp]:
+    if alive is None:
+        return np.arange(n_models)
+    models = list(alive)
+    for model in models:
+        check_count("alive", model, minimum=0)
+    if not models or max(models) >= n_models:
+        raise ValueError(f"alive must hold indices of the {n_models} models, but was {models}.")
+    return np.unique(np.array(models, dtype=np.intp))

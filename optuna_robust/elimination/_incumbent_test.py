@@ -28,8 +28,8 @@ class IncumbentTest(CriterionRule):
     Two-sided, the rule is that of the method's authors (CHEP 2026): it also drops models that
     are *more* stable than the incumbent, and with hundreds of models it tells equal ones apart.
     Directed, a model goes only if it is worse. The incumbent, best by the criterion, always
-    stays; a NaN p-value keeps the model; p-values are not corrected for the number of models or
-    looks.
+    stays; a NaN p-value keeps the model, as that of the tests of moments with an infinite loss;
+    p-values are not corrected for the number of models or looks.
 
     Args:
         criterion:
@@ -68,7 +68,7 @@ class IncumbentTest(CriterionRule):
                 f"{self.name} cannot reject at alpha={self.alpha:g} with fewer than "
                 f"{needed or 'a hundred'} instances, so nothing is eliminated before; "
                 f"n_warmup_instances={self.n_warmup_instances} promises less.",
-                stacklevel=4,
+                stacklevel=3,
             )
 
     @property
