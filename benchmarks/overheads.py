@@ -5,8 +5,10 @@ Everything is measured side by side in one run, as ratios: times of one machine 
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 
 import numpy as np
 import optuna
@@ -48,7 +51,32 @@ class Comparison:
         )
 
 
-def measure(*, n_trials: int, storages: tuple[str, ...], n_repeats: int) -> list[Comparison]:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this command to those of ``python -m benchmarks``."""
+    parser = subparsers.add_parser(
+        "overheads", help="what the package costs beside training", description=__doc__
+    )
+    parser.add_argument(
+        "--n-trials", type=int, default=10_000, help="trials of a study; default: %(default)s"
+    )
+    parser.add_argument(
+        "--storages", nargs="+", choices=STORAGES, default=STORAGES, help="default: all"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=7, help="pairs of measurements; default: %(default)s"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace, command: str) -> int:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    found = measure(n_trials=args.n_trials, storages=args.storages, n_repeats=args.repeats)
+    print(f"`{command}`\n\n{table(found)}")
+    return 0
+
+
+def measure(*, n_trials: int, storages: Sequence[str], n_repeats: int) -> list[Comparison]:
     """Measure everything.
 
     Args:

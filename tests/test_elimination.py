@@ -22,9 +22,7 @@ from optuna_robust.elimination import RULES
 from optuna_robust.elimination import SequentialHalving
 
 
-pytestmark = [
-    pytest.mark.filterwarnings("error"),
-]
+pytestmark = pytest.mark.filterwarnings("error")
 
 examples = settings(derandomize=True, deadline=None, max_examples=20)
 every_rule = pytest.mark.parametrize("name", RULES)

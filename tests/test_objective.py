@@ -561,9 +561,10 @@ def test_gp_sampler_works_with_worst_losses_and_pruned_trials() -> None:
         return math.nan if x < -0.5 and instance.number > 2 else x**2 + instance.rng.normal()
 
     study = study_of(
-        sampler=optuna.samplers.GPSampler(seed=0, n_startup_trials=4), pruner=RobustnessPruner()
+        sampler=optuna.samplers.GPSampler(seed=0, n_startup_trials=4),
+        pruner=RobustnessPruner("max"),
     )
-    study.optimize(MultiInstanceObjective(objective, 6, criterion="max"), n_trials=15)
+    study.optimize(MultiInstanceObjective(objective, 6), n_trials=15)
     assert len(study.trials) == 15
     assert math.isfinite(study.best_value)
 
