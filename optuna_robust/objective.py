@@ -244,10 +244,26 @@ class MultiInstanceObjective:
         )
         inner = InstanceTrial(run.trial, number)
         start = time.perf_counter()
-        failure: str | None = None
-        value = math.nan
         try:
-            value = _as_loss(self._train(inner, instance))
+            loss, failure = self._outcome(inner, instance)
+        finally:
+            run.constrain(inner.constraint_values)
+        run.add(loss, time.perf_counter() - start, failure)
+        if failure is None:
+            self._succeeded = True
+            self._warn_if_identical(run)
+        elif run.n_failures > self._max_failures * self._n_instances:
+            run.stop(
+                f"{run.n_failures} of {self._n_instances} instances failed, more than "
+                f"max_failures={self._max_failures:g} allows; the last one: {failure}"
+            )
+
+    def _outcome(
+        self, inner: InstanceTrial, instance: Instance
+    ) -> tuple[float | str | None, str | None]:
+        """Return the instance's loss as it is recorded, and why it failed if it did."""
+        try:
+            loss = _as_loss(self._train(inner, instance))
         except TrialPruned:
             raise
         except Exception as error:
@@ -255,24 +271,12 @@ class MultiInstanceObjective:
                 raise
             failure = f"{type(error).__name__}: {error}"
         else:
-            if not math.isfinite(value):
-                failure = f"the objective returned {value}"
-                if self._on_failure == "raise":
-                    raise ValueError(f"Instance {number} of trial {run.trial.number}: {failure}.")
-        finally:
-            run.constrain(inner.constraint_values)
-        seconds = time.perf_counter() - start
-        if failure is None:
-            self._succeeded = True
-            run.add(value, seconds)
-            self._warn_if_identical(run)
-            return
-        run.add(trials.WORST if self._on_failure == "worst" else None, seconds, failure)
-        if run.n_failures > self._max_failures * self._n_instances:
-            run.stop(
-                f"{run.n_failures} of {self._n_instances} instances failed, more than "
-                f"max_failures={self._max_failures:g} allows; the last one: {failure}"
-            )
+            if math.isfinite(loss):
+                return loss, None
+            failure = f"the objective returned {loss}"
+            if self._on_failure == "raise":
+                raise ValueError(f"Instance {instance.number} of trial {inner.number}: {failure}.")
+        return trials.WORST if self._on_failure == "worst" else None, failure
 
     def _train(self, trial: InstanceTrial, instance: Instance) -> object:
         if self._takes_instance:

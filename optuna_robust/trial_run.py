@@ -52,7 +52,7 @@ class TrialRun:
             self.stop(f"{len(self._by_instance())} losses give no value of {names}")
         return values
 
-    def add(self, loss: float | str | None, seconds: float, failure: str | None = None) -> None:
+    def add(self, loss: float | str | None, seconds: float, failure: str | None) -> None:
         """Take the outcome of the next instance, and report it."""
         number = len(self._losses)
         self._losses.append(loss)
