@@ -27,7 +27,7 @@ class Judge:
 
     criteria: tuple[Criterion, ...]
     sign: int
-    several: bool
+    multi_objective: bool
     reports_losses: bool
     pruner: RobustnessPruner | None
 
@@ -40,10 +40,10 @@ class Judge:
 
     def returned(self, values: tuple[float, ...]) -> float | tuple[float, ...]:
         """Return the values as Optuna takes them."""
-        return values if self.several else values[0]
+        return values if self.multi_objective else values[0]
 
     def _orientation(self, criterion: Criterion) -> int:
-        return 1 if self.several and criterion.kind == "spread" else self.sign
+        return 1 if self.multi_objective and criterion.kind == "spread" else self.sign
 
 
 def make_judge(
@@ -129,7 +129,7 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
             f"RobustnessPruner leaves nothing to prune of n_instances={n_instances}; it must be "
             "smaller."
         )
-    if judge.several and judge.pruner.tests_incumbent:
+    if judge.multi_objective and judge.pruner.tests_incumbent:
         raise ValueError(
             "The rule of the study's RobustnessPruner compares with one best trial, which a "
             "multi-objective study does not have; use rule='halving' or rule=None."

@@ -72,7 +72,7 @@ class TrialRun:
 
     def should_stop(self) -> bool:
         """Ask the study's pruner."""
-        if not self.judge.several:
+        if not self.judge.multi_objective:
             return self.trial.should_prune()
         if self.judge.pruner is None:
             return False
@@ -111,7 +111,7 @@ class TrialRun:
     def _to_report(self, number: int) -> float:
         """Return the intermediate value after an instance; NaN if there is none."""
         losses = self._by_instance()
-        if self.judge.several or not losses:
+        if self.judge.multi_objective or not losses:
             return math.nan
         if self.judge.reports_losses:
             return self.judge.sign * losses.get(number, math.nan)

@@ -1,0 +1,25 @@
+"""The measurements, from the checkout's root: ``python -m benchmarks nas-vs-robust``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import shlex
+import sys
+
+from benchmarks.nas_vs_robust import command as nas_vs_robust
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the measurements."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    subparsers = parser.add_subparsers(required=True, metavar="measurement")
+    nas_vs_robust.add_parser(subparsers)
+    args = parser.parse_args(given)
+    status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
