@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import shlex
 import sys
 
+from benchmarks import overheads
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 
 
@@ -16,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="measurement")
     nas_vs_robust.add_parser(subparsers)
+    overheads.add_parser(subparsers)
     args = parser.parse_args(given)
     status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
     return status

@@ -23,6 +23,7 @@ import warnings
 
 import numpy as np
 import optuna
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 from tqdm import tqdm
 
@@ -224,8 +225,7 @@ def _storage(kind: str, folder: Path) -> Iterator[optuna.storages.BaseStorage]:
     if kind == "memory":
         yield optuna.storages.InMemoryStorage()
     elif kind == "journal":
-        backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
-        yield optuna.storages.JournalStorage(backend)
+        yield optuna.storages.JournalStorage(JournalFileBackend(str(folder / "study.log")))
     elif kind == "sqlite":
         yield optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
     else:

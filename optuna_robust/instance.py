@@ -38,9 +38,9 @@ class Instance:
 
     An objective that has a parameter named ``instance`` gets one. Everything random in a
     training should come from it: initial weights from :attr:`seed`, the order of the data from
-    :attr:`rng` or :meth:`torch_generator`, the training sample from :meth:`sample`. These three
-    sources of variation have streams of their own, made from ``study_seed`` through
-    :class:`numpy.random.SeedSequence`, and each can be frozen.
+    :attr:`order_seed`, :attr:`rng` or :meth:`torch_generator`, the training sample from
+    :meth:`sample`. These three sources of variation have streams of their own, made from
+    ``study_seed`` through :class:`numpy.random.SeedSequence`, and each can be frozen.
 
     Args:
         number:
@@ -96,6 +96,12 @@ class Instance:
         return 2 * bits + (self.phase == "confirmation" and "init" in self.vary)
 
     @cached_property
+    def order_seed(self) -> int:
+        """Seed of the order stream, in [0, 2^63), for generators that take an integer."""
+        state = self._seed_sequence("order").generate_state(1, np.uint64)[0]
+        return int(state >> np.uint64(1))
+
+    @cached_property
     def rng(self) -> np.random.Generator:
         """NumPy generator of the order stream: shuffling, augmentation, dropout masks.
 
@@ -112,8 +118,7 @@ class Instance:
         """
         import torch  # noqa: PLC0415
 
-        seed = int(self._seed_sequence("order").generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return torch.Generator(device=device).manual_seed(seed)
+        return torch.Generator(device=device).manual_seed(self.order_seed)
 
     def sample(
         self, n_population: int, size: int, *, replace: bool = False

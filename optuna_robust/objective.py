@@ -300,8 +300,9 @@ class MultiInstanceObjective:
             self._warn_once(
                 f"All {len(losses)} instances of trial {run.trial.number} have the same loss "
                 f"({run.judge.sign * losses[0]:g}). The objective seems to fix its own seed "
-                "(random_state=0, torch.manual_seed(0), …) or not to use the instance. Its spread "
-                "is unknown, and does not count as stable."
+                "(random_state=0, torch.manual_seed(0), …) or not to use the instance, unless "
+                "this model always ends at the same guess. Its spread is unknown, and does not "
+                "count as stable."
             )
 
     def _warn_once(self, message: str) -> None:

@@ -5,10 +5,8 @@ Losses here are oriented (smaller is better) and keyed by instance number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 import math
-from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,11 +78,10 @@ def oriented_from_record(losses: Sequence[float | str | None], sign: int) -> dic
 
 
 def n_trainings(trial: FrozenTrial) -> int:
-    """Return how many instances a trial trained; one for an ordinary finished trial."""
-    attrs: Mapping[str, Any] = trial.user_attrs
-    if LOSSES in attrs:
-        return len(attrs[LOSSES])
-    return 1 if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else 0
+    """Return how many instances a trial trained; one for any ordinary finished trial."""
+    if is_recorded(trial):
+        return len(trial.user_attrs[LOSSES])
+    return int(trial.state.is_finished())
 
 
 class FinishedTrials:

@@ -37,7 +37,8 @@ def test_trainings_are_instances_or_one_for_an_ordinary_trial() -> None:
     assert n_trainings(trial_with([0.5, "worst", None])) == 3
     assert n_trainings(create_trial(value=0.0)) == 1
     assert n_trainings(create_trial(state=TrialState.PRUNED)) == 1
-    assert n_trainings(create_trial(state=TrialState.FAIL)) == 0
+    assert n_trainings(create_trial(state=TrialState.FAIL)) == 1
+    assert n_trainings(create_trial(state=TrialState.RUNNING)) == 0
 
 
 def test_finished_trials_grow_and_scores_follow() -> None:

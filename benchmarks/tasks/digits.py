@@ -164,7 +164,7 @@ def train(model: Model, images: Tensor, labels: Tensor, instance: Instance) -> n
         torch.manual_seed(instance.seed)
         network = build_network(model)
         # Dropout draws from the global generator, and belongs to the order, not to the weights.
-        torch.manual_seed(instance.torch_generator().initial_seed())
+        torch.manual_seed(instance.order_seed)
         optimizer = _OPTIMIZERS[model.optimizer](
             network.parameters(), lr=model.learning_rate, weight_decay=model.weight_decay
         )
