@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
 
 PRUNER_RULES: tuple[str, ...] = ("halving", *(DIRECTED_PREFIX + test for test in TESTS))
-# Measured on synthetic searches: an early first look pays, since halving is coarse and cheap.
-_HALVING_WARMUP = 1
+_HALVING_WARMUP = 0
 _OTHER_WARMUP = 2
 
 
@@ -83,8 +82,9 @@ class RobustnessPruner(BasePruner):
             - ``"halving"`` (default): asynchronous halving. At k + 1, eta (k + 1),
               eta² (k + 1), … instances, with k = ``n_warmup_instances`` and
               eta = ``reduction_factor``, a trial goes on if it is in the best 1 / eta of the
-              trials that got so far (Li et al. 2020, arXiv:1810.05934, Algorithm 2, as a rule for
-              stopping).
+              ``n_recent_trials`` latest trials that got so far (Li et al. 2020,
+              arXiv:1810.05934, Algorithm 2, as a rule for stopping). With one instance a
+              criterion of level and spread is the loss itself.
             - ``"directed-"`` and a test (``welch``, ``student``, ``paired-t``, ``mannwhitneyu``,
               ``ks``, ``wilcoxon`` for level; ``bartlett``, ``levene``, ``fligner``,
               ``pitman-morgan`` for spread): after every instance past the warm-up, a trial is
@@ -92,9 +92,9 @@ class RobustnessPruner(BasePruner):
               instances, and its criterion is worse, too. Paired tests need common instances.
             - None: only the limits on spread.
         n_warmup_instances:
-            k: no pruning on the first k instances. Default: 1 for halving, so that it looks at 2,
-            4, 8, … instances; 2 for limits and tests, or as many as a rank test needs before it
-            can reject at all.
+            k: no pruning on the first k instances. Default: 0 for halving, so that it looks at 1,
+            2, 4, 8, … instances; 2 for limits and tests, or as many as a rank test needs before
+            it can reject at all.
         n_startup_trials:
             Pruning against other trials starts when so many COMPLETE trials have the instances
             in question. Default: 2.
@@ -103,6 +103,10 @@ class RobustnessPruner(BasePruner):
             each look has this level. Default: 0.05.
         reduction_factor:
             eta of the halving, greater than 1. Default: 2.
+        n_recent_trials:
+            Halving ranks a trial among so many trials before it; None: among all. A sampler gets
+            better, and late suggestions are nearly always in the better half of everything that
+            it ever suggested, so that against all trials few are stopped. Default: 8.
         max_spread:
             Stop a trial whose standard deviation is greater than this limit, in units of the
             loss. Its lower confidence bound is compared
@@ -128,6 +132,7 @@ class RobustnessPruner(BasePruner):
         n_startup_trials: int = 2,
         alpha: float = 0.05,
         reduction_factor: float = 2.0,
+        n_recent_trials: int | None = 8,
         max_spread: float | None = None,
         max_relative_spread: float | None = None,
     ) -> None:
@@ -135,6 +140,11 @@ class RobustnessPruner(BasePruner):
         self._rule = _check_rule(rule)
         self._alpha = check_between("alpha", alpha, 0.0, 1.0)
         self._reduction_factor = check_between("reduction_factor", reduction_factor, 1.0, math.inf)
+        self._n_recent_trials = (
+            None
+            if n_recent_trials is None
+            else check_count("n_recent_trials", n_recent_trials, minimum=1)
+        )
         self._n_startup_trials = check_count("n_startup_trials", n_startup_trials, minimum=0)
         self._max_spread = _check_limit("max_spread", max_spread)
         self._max_relative_spread = _check_limit("max_relative_spread", max_relative_spread)
@@ -290,6 +300,7 @@ class RobustnessPruner(BasePruner):
         criteria: Sequence[Criterion],
         recorded: bool,
     ) -> bool:
+        criteria = [_defined(criterion, len(instances)) for criterion in criteria]
         others = np.stack(
             [finished.scores(instances, each, recorded=recorded) for each in criteria], axis=1
         )
@@ -298,11 +309,10 @@ class RobustnessPruner(BasePruner):
         n_complete = np.count_nonzero(comparable & finished.complete())
         if n_complete < self._n_startup_trials or np.isnan(own).any():
             return False
+        recent = others[comparable][-(self._n_recent_trials or len(others)) :]
         # An earlier trial that ties in every criterion stands before this one.
-        no_worse = ~is_better(own, others).any(axis=1)
-        ahead = np.count_nonzero(comparable & no_worse)
-        n_trials = int(np.count_nonzero(comparable)) + 1
-        return bool(ahead >= n_kept(n_trials, self._reduction_factor))
+        ahead = np.count_nonzero(~is_better(own, recent).any(axis=1))
+        return bool(ahead >= n_kept(len(recent) + 1, self._reduction_factor))
 
     def _is_rejected(
         self,
@@ -318,6 +328,13 @@ class RobustnessPruner(BasePruner):
         if incumbent is None or n_complete < self._n_startup_trials:
             return False
         return 1 in self._test.eliminate(np.stack([incumbent, values])).removed
+
+
+def _defined(criterion: Criterion, n_instances: int) -> Criterion:
+    """Return what to rank by where too few instances define a criterion of level and spread."""
+    if criterion.kind == "mixed" and n_instances < criterion.min_instances:
+        return get_criterion("mean")
+    return criterion
 
 
 def _check_rule(rule: str | None) -> str | None:

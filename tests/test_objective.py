@@ -551,7 +551,8 @@ def test_samplers_see_one_trial_and_one_value_a_model(sampler: Any) -> None:
     assert len(study.trials) == 9
     for trial in study.trials:
         assert asked.count(trial.number) == trial.user_attrs["robust:n_instances"]
-        assert trial.value == pytest.approx(trial.intermediate_values[trial.last_step])
+        if trial.intermediate_values:  # q3+iqr of one instance is not defined
+            assert trial.value == pytest.approx(trial.intermediate_values[trial.last_step])
 
 
 @pytest.mark.slow

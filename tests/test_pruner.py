@@ -116,6 +116,22 @@ def test_halving_sees_the_spread() -> None:
     assert stops_at(study, [0.0, 1.0, 2.0]) == [False, False, True]
 
 
+def test_one_instance_is_ranked_by_its_loss_where_spread_is_undefined() -> None:
+    others = [[1.0, 1.1], [2.0, 2.1], [3.0, 3.1]]
+    study = study_with(others, criterion="q3+iqr")
+    assert stops_at(study, [1.5]) == [False]
+    assert stops_at(study, [2.5]) == [True]
+    # A pure spread says nothing yet.
+    assert stops_at(study_with(others, criterion="std"), [2.5]) == [False]
+
+
+def test_halving_ranks_among_recent_trials() -> None:
+    bad, good = [[9.0]] * 20, [[1.0]] * 8
+    assert stops_at(study_with(bad + good), [2.0]) == [True]
+    assert stops_at(study_with(bad + good, n_recent_trials=None), [2.0]) == [False]
+    assert stops_at(study_with(good + bad, n_recent_trials=20), [2.0]) == [False]
+
+
 def test_first_trials_are_never_pruned() -> None:
     study = study_with(FOUR[:2], n_startup_trials=3)
     assert stops_at(study, [9.0] * 4) == [False] * 4
@@ -366,6 +382,9 @@ def test_alone_and_with_the_wrapper_the_same_trials_are_pruned(
                 raise optuna.TrialPruned
         return float(np.mean(losses))
 
+    def n_instances(trial: optuna.trial.FrozenTrial) -> int:
+        return len(trial.user_attrs.get("robust:losses", trial.intermediate_values))
+
     def run(name: str, objective: Any) -> list[tuple[TrialState, int]]:
         study = optuna.create_study(
             study_name=name,
@@ -375,7 +394,7 @@ def test_alone_and_with_the_wrapper_the_same_trials_are_pruned(
             pruner=RobustnessPruner(n_startup_trials=2),
         )
         study.optimize(objective, n_trials=25)
-        found = [(trial.state, trial.last_step) for trial in study.trials]
+        found = [(trial.state, n_instances(trial)) for trial in study.trials]
         optuna.delete_study(study_name=name, storage=storage)
         return found
 
@@ -473,6 +492,7 @@ def test_concurrent_studies_do_not_block_each_other() -> None:
         ({"reduction_factor": 1}, ValueError, "reduction_factor must lie in"),
         ({"n_warmup_instances": -1}, ValueError, "n_warmup_instances must be at least 0"),
         ({"n_warmup_instances": 1.5}, TypeError, "n_warmup_instances must be an integer"),
+        ({"n_recent_trials": 0}, ValueError, "n_recent_trials must be at least 1"),
         ({"n_startup_trials": -1}, ValueError, "n_startup_trials must be at least 0"),
         ({"max_spread": 0.0}, ValueError, "max_spread must lie in"),
         ({"max_relative_spread": "10 %"}, TypeError, "max_relative_spread must be a number"),

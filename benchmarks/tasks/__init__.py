@@ -50,4 +50,9 @@ TASKS: dict[str, TaskCard] = {
         loss="classification error in %",
         packages=("torch", "scikit-learn"),
     ),
+    "edge": TaskCard(
+        module="benchmarks.tasks.edge",
+        loss="made-up loss",
+        packages=(),
+    ),
 }
