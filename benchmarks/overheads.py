@@ -234,7 +234,7 @@ def _storage(kind: str, folder: Path) -> Iterator[optuna.storages.BaseStorage]:
             port = free.getsockname()[1]
         threading.Thread(
             target=optuna.storages.run_grpc_proxy_server,
-            args=(optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}"),),
+            args=(optuna.storages.get_storage(f"sqlite:///{folder / 'study.db'}"),),
             kwargs={"host": "localhost", "port": port},
             daemon=True,
         ).start()
