@@ -17,8 +17,9 @@ class MaxInstancesCallback:
     """Ends a study when its trials have trained a number of instances.
 
     The counterpart of :class:`optuna.study.MaxTrialsCallback` for budgets that are counted in
-    trainings. A trial that has begun is finished, so that the budget is exceeded by less than one
-    trial's instances (for each worker). Trials of ordinary objectives count as one training.
+    trainings. It looks after every trial: one that has begun is finished, so that the budget is
+    exceeded by less than one trial's instances (for each worker, and for each restart of a study
+    whose budget is spent). Trials of ordinary objectives count as one training.
 
     Example:
         >>> import optuna
@@ -35,7 +36,7 @@ class MaxInstancesCallback:
 
     Args:
         n_instances:
-            Number of trainings after which no trial begins.
+            Number of trainings after which the study stops.
 
     Raises:
         ValueError: If it is less than 1.

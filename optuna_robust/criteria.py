@@ -125,7 +125,8 @@ def get_criterion(criterion: str | Callable[[FloatArray], float] | Criterion) ->
             One of ``mean``, ``median``, ``q3``, ``max``, ``min``, ``cvar`` (level), ``std``,
             ``iqr``, ``mad`` (spread), ``q3+iqr``, ``mean+std`` (both); a callable that maps one
             model's losses ``(n,)``, oriented so that smaller is better, to a float that is
-            minimised (NaN: not defined yet); or a :class:`Criterion`.
+            minimised (NaN: not defined yet), and may have an attribute ``min_instances``; or a
+            :class:`Criterion`.
 
             ``std`` has ``ddof=1``, quantiles are NumPy's default (Hyndman & Fan 1996, type 7),
             ``mad`` is the median absolute deviation times 1.4826, and ``cvar`` is the mean of the
@@ -153,7 +154,11 @@ def get_criterion(criterion: str | Callable[[FloatArray], float] | Criterion) ->
             )
         return CRITERIA[criterion]
     if callable(criterion):
-        return Criterion(getattr(criterion, "__name__", repr(criterion)), _RowByRow(criterion))
+        return Criterion(
+            getattr(criterion, "__name__", type(criterion).__name__),
+            _RowByRow(criterion),
+            min_instances=getattr(criterion, "min_instances", 1),
+        )
     raise TypeError(
         f"criterion must be a name or a callable, but was {criterion!r} "
         f"of type {type(criterion).__name__}."
@@ -200,14 +205,14 @@ def _differs_from_previous(ordered: FloatArray) -> npt.NDArray[np.bool_]:
     return np.concatenate([[False], (rises | starts_nan) & ~both_nan])
 
 
+@dataclass(frozen=True)
 class _RowByRow:
     """Applies a user's function of one model's losses to a matrix (a class: it pickles)."""
 
-    def __init__(self, function: Callable[[FloatArray], float]) -> None:
-        self._function = function
+    function: Callable[[FloatArray], float]
 
     def __call__(self, losses: FloatArray) -> FloatArray:
-        return np.array([float(self._function(row)) for row in losses])
+        return np.array([float(self.function(row)) for row in losses])
 
 
 def _quantiles(losses: FloatArray, *shares: float) -> list[FloatArray]:

@@ -194,10 +194,10 @@ def check_sources(vary: Iterable[str]) -> tuple[Source, ...]:
 
     Raises:
         ValueError: If one is unknown.
-        TypeError: If it is a plain string.
+        TypeError: If it is no sequence, or a plain string.
     """
-    if isinstance(vary, str):
-        raise TypeError(f"vary must be a sequence of names such as ('{vary}',), but was {vary!r}.")
+    if isinstance(vary, str) or not isinstance(vary, Iterable):
+        raise TypeError(f"vary must be a sequence of names such as ('init',), but was {vary!r}.")
     chosen: set[Any] = set(vary)
     unknown = chosen.difference(SOURCES)
     if unknown:

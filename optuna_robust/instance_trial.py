@@ -126,7 +126,7 @@ class InstanceTrial(Trial):
         self._trial.set_user_attr(key, value)
 
     @property
-    def constraint_values(self) -> dict[str, float]:
+    def constraints(self) -> dict[str, float]:
         """The constraints that the instance set."""
         return dict(self._constraint_values)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 import warnings
 
+from optuna.pruners import BasePruner
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
 
@@ -67,25 +68,34 @@ def make_judge(
     Raises:
         ValueError: If ``returns`` does not fit the study's directions.
     """
-    pruner = study.pruner if isinstance(study.pruner, RobustnessPruner) else None
-    if returns is None and len(study.directions) > 1:
+    asked = _unwrapped(study.pruner)
+    pruner = asked if isinstance(asked, RobustnessPruner) else None
+    several = len(study.directions) > 1
+    if returns is None and several:
         raise ValueError(
             f"The study has {len(study.directions)} directions: returns must name as many "
             "criteria, such as returns=('median', 'iqr')."
         )
-    if returns is not None:
-        return Judge(returns, _common_sign(study, returns), True, False, pruner)
-    chosen = criterion or (get_criterion("q3+iqr") if pruner is None else pruner.criterion)
-    if pruner is not None and chosen.name != pruner.criterion.name:
+    if returns is None:
+        returns = (criterion or (get_criterion("q3+iqr") if pruner is None else pruner.criterion),)
+        sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    else:
+        sign = _common_sign(study, returns)
+    if pruner is not None and not several and returns[0] != pruner.criterion:
         warnings.warn(
-            f"MultiInstanceObjective judges trials by {chosen.name}, but the study's "
+            f"MultiInstanceObjective judges trials by {returns[0].name}, but the study's "
             f"RobustnessPruner by {pruner.criterion.name}: leave criterion out here, or give both "
             "the same.",
-            stacklevel=5,
+            stacklevel=2,
         )
-    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    reports_losses = report == "loss" or isinstance(study.pruner, WilcoxonPruner)
-    return Judge((chosen,), sign, False, reports_losses, pruner)
+    reports_losses = report == "loss" or isinstance(asked, WilcoxonPruner)
+    return Judge(returns, sign, several, reports_losses, pruner)
+
+
+def _unwrapped(pruner: BasePruner) -> BasePruner:
+    """Return the pruner inside a PatientPruner."""
+    inner = getattr(pruner, "_wrapped_pruner", None)
+    return inner if isinstance(inner, BasePruner) else pruner
 
 
 def _common_sign(study: Study, returns: tuple[Criterion, ...]) -> int:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import warnings
 import weakref
 
+from optuna.exceptions import OptunaError
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
+from optuna.trial import TrialState
 
 from optuna_robust import trials
 from optuna_robust.arguments import check_between
@@ -39,6 +41,7 @@ from optuna_robust.trial_run import TrialRun
 
 
 if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
     from optuna.study import Study
 
 
@@ -90,12 +93,14 @@ class MultiInstanceObjective:
             :class:`~optuna_robust.RobustnessPruner`, else ``"q3+iqr"``. In a study that maximises
             it is oriented: q3+iqr of accuracies is Q1 - IQR, a spread appears negative.
         seed:
-            All instances' seeds come from it. It is kept in the study; going on with another is
-            an error.
+            All instances' seeds come from it. It is kept in the study, as ``vary``,
+            ``reshuffle``, ``n_instances`` and ``on_failure`` are; going on with another is an
+            error.
         on_failure:
             What an instance counts as that raises an exception or returns NaN or infinity:
-            ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing, ``"raise"`` an
-            error. Exceptions are raised whatever this says until one instance has succeeded.
+            ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing (which favours models
+            that fail: a spread of fewer losses is smaller), ``"raise"`` an error. Exceptions are
+            raised whatever this says until one instance has succeeded.
         max_failures:
             A trial is stopped when more than this share of ``n_instances`` failed. Default: 0.5.
         vary:
@@ -153,6 +158,8 @@ class MultiInstanceObjective:
         for each in self._returns or (self._criterion,):
             if each is not None:
                 check_min_instances(each, self._n_instances)
+        if criterion is not None and returns is not None:
+            raise ValueError("Give either criterion or returns, not both.")
         self._succeeded = False
         self._told: set[str] = set()
         self._reset()
@@ -173,7 +180,8 @@ class MultiInstanceObjective:
             for number in range(self._n_instances):
                 self._run_instance(run, number)
                 if number + 1 < self._n_instances and run.should_stop():
-                    raise TrialPruned(f"Stopped after {number + 1} instances.")
+                    pruner = type(trial.study.pruner).__name__
+                    run.stop(f"{pruner} stopped it after {number + 1} instances.")
         finally:
             run.close()
         return judge.returned(run.values())
@@ -192,7 +200,9 @@ class MultiInstanceObjective:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._judges: weakref.WeakKeyDictionary[Study, Judge] = weakref.WeakKeyDictionary()
+        self._judges: weakref.WeakKeyDictionary[Study, tuple[BasePruner, Judge]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def _judge(self, trial: Trial) -> Judge:
         """Return how trials of this study are judged; checks the study at its first trial."""
@@ -203,12 +213,13 @@ class MultiInstanceObjective:
                 f"{type(trial).__name__}; study.enqueue_trial(params) evaluates fixed parameters."
             )
         with self._lock:
-            if study not in self._judges:
+            pruner, judge = self._judges.get(study, (None, None))
+            if judge is None or pruner is not study.pruner:
                 judge = make_judge(study, self._criterion, self._returns, self._report)
                 check_study(study, judge, self._n_instances, self._reshuffle)
                 self._keep_settings(study, judge)
-                self._judges[study] = judge
-            return self._judges[study]
+                self._judges[study] = (study.pruner, judge)
+            return judge
 
     def _keep_settings(self, study: Study, judge: Judge) -> None:
         """Keep in the study what its losses depend on, or hold it against what is kept."""
@@ -216,23 +227,27 @@ class MultiInstanceObjective:
             "seed": self._seed,
             "vary": list(self._vary),
             "reshuffle": self._reshuffle,
+            "n_instances": self._n_instances,
+            "on_failure": self._on_failure,
             "criterion": [criterion.name for criterion in judge.criteria],
         }
         if trials.SETTINGS not in study.user_attrs:
             study.set_user_attr(trials.SETTINGS, settings)
+            _warn_of_ordinary_trials(study)
         kept = study.user_attrs[trials.SETTINGS]
-        for name in ("seed", "vary", "reshuffle"):
-            if kept[name] != settings[name]:
+        for name in ("seed", "vary", "reshuffle", "n_instances", "on_failure"):
+            if kept.get(name) != settings[name]:
                 raise ValueError(
-                    f"{name}={settings[name]!r} differs from {name}={kept[name]!r}, with which "
-                    f"the study {study.study_name!r} was begun: its instances would not be the "
-                    "same. Use the old value or a new study."
+                    f"{name}={settings[name]!r} differs from {name}={kept.get(name)!r}, with "
+                    f"which the study {study.study_name!r} was begun: its trials could not be "
+                    "compared with new ones. Use the old value or a new study."
                 )
-        if kept["criterion"] != settings["criterion"]:
+        if kept.get("criterion") != settings["criterion"]:
             warnings.warn(
-                f"The study {study.study_name!r} was begun with criterion {kept['criterion']}; "
-                f"values of {settings['criterion']} cannot be compared with its trials.",
-                stacklevel=5,
+                f"The study {study.study_name!r} was begun with criterion "
+                f"{kept.get('criterion')}; values of {settings['criterion']} cannot be compared "
+                "with its trials.",
+                stacklevel=2,
             )
 
     def _run_instance(self, run: TrialRun, number: int) -> None:
@@ -246,8 +261,11 @@ class MultiInstanceObjective:
         start = time.perf_counter()
         try:
             loss, failure = self._outcome(inner, instance)
+        except TrialPruned:
+            run.add(None, time.perf_counter() - start, "the objective raised TrialPruned")
+            raise
         finally:
-            run.constrain(inner.constraint_values)
+            run.constrain(inner.constraints)
         run.add(loss, time.perf_counter() - start, failure)
         if failure is None:
             self._succeeded = True
@@ -264,7 +282,7 @@ class MultiInstanceObjective:
         """Return the instance's loss as it is recorded, and why it failed if it did."""
         try:
             loss = _as_loss(self._train(inner, instance))
-        except TrialPruned:
+        except OptunaError:  # TrialPruned, and what storages raise, is not the model's behaviour
             raise
         except Exception as error:
             if self._on_failure == "raise" or not self._succeeded:
@@ -288,9 +306,10 @@ class MultiInstanceObjective:
 
     def _warn_of_threads(self) -> None:
         self._warn_once(
+            "threads",
             "Threads take turns: an objective without a parameter named 'instance' uses global "
             "random generators, which one thread at a time can seed. Give it that parameter and "
-            "seed from it, or run several processes on the study instead."
+            "seed from it, or run several processes on the study instead.",
         )
 
     def _warn_if_identical(self, run: TrialRun) -> None:
@@ -298,18 +317,33 @@ class MultiInstanceObjective:
         enough = min(_INSTANCES_TO_CALL_IDENTICAL, self._n_instances)
         if len(losses) >= enough and bool(identical(losses)):
             self._warn_once(
+                "identical",
                 f"All {len(losses)} instances of trial {run.trial.number} have the same loss "
                 f"({run.judge.sign * losses[0]:g}). The objective seems to fix its own seed "
                 "(random_state=0, torch.manual_seed(0), …) or not to use the instance, unless "
-                "this model always ends at the same guess. Its spread is unknown, and does not "
-                "count as stable."
+                "this model always ends at the same guess, or vary freezes what makes instances "
+                "differ. Its spread is unknown, whatever the criterion makes of it.",
             )
 
-    def _warn_once(self, message: str) -> None:
-        kind = message.split(maxsplit=1)[0]
+    def _warn_once(self, kind: str, message: str) -> None:
         if kind not in self._told:
             self._told.add(kind)
             warnings.warn(message, stacklevel=2)
+
+
+def _warn_of_ordinary_trials(study: Study) -> None:
+    ordinary = [
+        trial.number
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if not trials.is_recorded(trial)
+    ]
+    if ordinary:
+        warnings.warn(
+            f"The study {study.study_name!r} has {len(ordinary)} complete trials of another "
+            "objective. Their values, of one training perhaps, stand beside those of several "
+            "instances, and one of them may be the best trial; use a new study.",
+            stacklevel=2,
+        )
 
 
 def _takes_instance(objective: Callable[..., Any]) -> bool:

@@ -82,9 +82,9 @@ class RobustnessPruner(BasePruner):
             - ``"halving"`` (default): asynchronous halving. At k + 1, eta (k + 1),
               eta² (k + 1), … instances, with k = ``n_warmup_instances`` and
               eta = ``reduction_factor``, a trial goes on if it is in the best 1 / eta of the
-              ``n_recent_trials`` latest trials that got so far (Li et al. 2020,
-              arXiv:1810.05934, Algorithm 2, as a rule for stopping). With one instance a
-              criterion of level and spread is the loss itself.
+              ``n_recent_trials`` trials that got so far and finished last (Li et al. 2020,
+              arXiv:1810.05934, Algorithm 2, as a rule for stopping); a tie counts half. With one
+              instance a criterion of level and spread is the loss itself.
             - ``"directed-"`` and a test (``welch``, ``student``, ``paired-t``, ``mannwhitneyu``,
               ``ks``, ``wilcoxon`` for level; ``bartlett``, ``levene``, ``fligner``,
               ``pitman-morgan`` for spread): after every instance past the warm-up, a trial is
@@ -93,8 +93,8 @@ class RobustnessPruner(BasePruner):
             - None: only the limits on spread.
         n_warmup_instances:
             k: no pruning on the first k instances. Default: 0 for halving, so that it looks at 1,
-            2, 4, 8, … instances; 2 for limits and tests, or as many as a rank test needs before
-            it can reject at all.
+            2, 4, 8, … instances; 2 for tests, or as many as a rank test needs before it can
+            reject at all; 2 for limits alone. Limits beside a rule act after the same warm-up.
         n_startup_trials:
             Pruning against other trials starts when so many COMPLETE trials have the instances
             in question. Default: 2.
@@ -111,8 +111,8 @@ class RobustnessPruner(BasePruner):
             Stop a trial whose standard deviation is greater than this limit, in units of the
             loss. Its lower confidence bound is compared
             (:func:`~optuna_robust.comparison.std_lower_bound`), since a spread from few instances
-            is uncertain: from 3 instances the estimate must be 1.7 times the limit. Default: no
-            limit.
+            is uncertain: from 3 instances the estimate must be 1.7 times the limit. A failed
+            instance that counts as the worst is infinitely far. Default: no limit.
         max_relative_spread:
             The same for the standard deviation relative to the absolute value of the mean.
             Default: no limit.
@@ -310,8 +310,11 @@ class RobustnessPruner(BasePruner):
         if n_complete < self._n_startup_trials or np.isnan(own).any():
             return False
         recent = others[comparable][-(self._n_recent_trials or len(others)) :]
-        # An earlier trial that ties in every criterion stands before this one.
-        ahead = np.count_nonzero(~is_better(own, recent).any(axis=1))
+        no_worse = ~is_better(own, recent).any(axis=1)
+        tied = no_worse & ~is_better(recent, own).any(axis=1)
+        # Ties count half: coarse metrics tie often, and earlier trials must not shut out all
+        # later ones that are as good.
+        ahead = np.count_nonzero(no_worse) - 0.5 * np.count_nonzero(tied)
         return bool(ahead >= n_kept(len(recent) + 1, self._reduction_factor))
 
     def _is_rejected(
@@ -340,7 +343,7 @@ def _defined(criterion: Criterion, n_instances: int) -> Criterion:
 def _check_rule(rule: str | None) -> str | None:
     if rule is None:
         return None
-    if rule in TESTS:
+    if isinstance(rule, str) and rule in TESTS:
         raise ValueError(
             f"rule={rule!r} is two-sided: it would also prune trials that are better than the "
             f"best one; use rule='{DIRECTED_PREFIX}{rule}'."

@@ -265,6 +265,13 @@ def test_value_is_oriented_when_maximising() -> None:
     assert study.trials[0].value == pytest.approx(-np.std([0.4, 0.1], ddof=1))
 
 
+def test_level_and_spread_in_the_attributes_are_the_users() -> None:
+    study = study_of(direction="maximize")
+    study.optimize(MultiInstanceObjective(from_table({0: [0.4, 0.1, 0.2, 0.3]}), 4), n_trials=1)
+    assert study.trials[0].user_attrs["robust:median"] == pytest.approx(0.25)
+    assert study.trials[0].user_attrs["robust:spread"] == pytest.approx(0.15)
+
+
 def test_criterion_can_be_a_callable_of_oriented_losses() -> None:
     study = study_of(direction="maximize")
     study.optimize(
@@ -406,7 +413,8 @@ def test_trial_pruned_inside_ends_the_trial_as_pruned() -> None:
     )
     assert study.trials[0].state == TrialState.PRUNED
     assert study.trials[0].value == pytest.approx(1.75 + 0.5)
-    assert losses_of(study) == [[1.0, 2.0]]
+    assert losses_of(study) == [[1.0, 2.0, None]]
+    assert "TrialPruned" in study.trials[0].user_attrs["robust:failures"]["2"]
 
 
 def test_keyboard_interrupt_gets_through_and_losses_are_kept(
@@ -505,7 +513,15 @@ def test_a_criterion_that_differs_from_the_pruners_warns() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"seed": 1}, {"vary": ("init",)}, {"reshuffle": True}], ids=str
+    "changed",
+    [
+        {"seed": 1},
+        {"vary": ("init",)},
+        {"reshuffle": True},
+        {"n_instances": 4},
+        {"on_failure": "drop"},
+    ],
+    ids=str,
 )
 def test_going_on_with_other_instances_is_an_error(
     changed: dict[str, Any], storage: optuna.storages.BaseStorage
@@ -514,10 +530,88 @@ def test_going_on_with_other_instances_is_an_error(
     study.optimize(MultiInstanceObjective(noisy, 3), n_trials=1)
     resumed = optuna.load_study(study_name="resumed", storage=storage)
     with pytest.raises(ValueError, match=f"{next(iter(changed))}.*resumed"):
-        resumed.optimize(MultiInstanceObjective(noisy, 3, **changed), n_trials=1)
+        resumed.optimize(
+            MultiInstanceObjective(noisy, **{"n_instances": 3, **changed}), n_trials=1
+        )
     resumed.optimize(MultiInstanceObjective(noisy, 3), n_trials=1)
     assert len([t for t in resumed.trials if t.state == TrialState.COMPLETE]) == 2
     optuna.delete_study(study_name="resumed", storage=storage)
+
+
+def test_ordinary_trials_of_a_study_are_told() -> None:
+    study = study_of()
+    study.optimize(lambda trial: trial.suggest_float("x", -1, 1), n_trials=2)
+    with pytest.warns(UserWarning, match="2 complete trials of another objective"):
+        study.optimize(MultiInstanceObjective(noisy, 3), n_trials=1)
+
+
+def test_a_wrapped_pruner_is_recognised() -> None:
+    patient = optuna.pruners.PatientPruner(RobustnessPruner("max"), patience=1)
+    study = study_of(pruner=patient)
+    study.optimize(MultiInstanceObjective(from_table({0: [1.0, 3.0, 2.0]}), 3), n_trials=1)
+    assert study.best_value == 3.0
+    pruner = optuna.pruners.PatientPruner(RobustnessPruner(n_warmup_instances=4), patience=1)
+    with pytest.raises(ValueError, match="n_warmup_instances=4"):
+        study_of(pruner=pruner).optimize(MultiInstanceObjective(noisy, 4), n_trials=1)
+
+
+def test_another_pruner_is_seen_by_the_same_wrapper() -> None:
+    study = study_of()
+    robust = MultiInstanceObjective(from_table({0: [1.0, 3.0, 2.0], 1: [1.0, 3.0, 2.0]}), 3)
+    study.optimize(robust, n_trials=1)
+    study.pruner = RobustnessPruner("max")
+    with pytest.warns(UserWarning, match="begun with criterion"):
+        study.optimize(robust, n_trials=1)
+    assert study.trials[1].value == 3.0
+
+
+def test_a_retried_trial_starts_afresh() -> None:
+    study = study_of()
+    study.enqueue_trial(
+        {"x": 0.5},
+        user_attrs={
+            "robust:losses": [9.0],
+            "robust:failures": {"0": "boom"},
+            "robust:stopped": "why",
+        },
+    )
+    study.optimize(MultiInstanceObjective(noisy, 3), n_trials=1)
+    attrs = study.trials[0].user_attrs
+    assert len(attrs["robust:losses"]) == 3
+    assert not attrs["robust:failures"]
+    assert not attrs["robust:stopped"]
+
+
+def test_errors_of_optuna_are_not_the_models() -> None:
+    robust = MultiInstanceObjective(
+        from_table({0: [1.0, optuna.exceptions.StorageInternalError("gone")]}), 2
+    )
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        study_of().optimize(robust, n_trials=1)
+
+
+def test_ask_and_tell_works() -> None:
+    study = study_of()
+    trial = study.ask()
+    study.tell(trial, MultiInstanceObjective(noisy, 3)(trial))
+    assert study.best_trial.user_attrs["robust:n_instances"] == 3
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        optuna.pruners.MedianPruner(n_startup_trials=2),
+        optuna.pruners.SuccessiveHalvingPruner(),
+        optuna.pruners.HyperbandPruner(max_resource=8),
+    ],
+    ids=lambda pruner: type(pruner).__name__,
+)
+def test_pruners_of_optuna_work_on_the_running_criterion(pruner: Any) -> None:
+    study = study_of(pruner=pruner)
+    study.optimize(MultiInstanceObjective(noisy, 8), n_trials=30)
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.PRUNED) > 0
+    assert study.best_trial.user_attrs["robust:n_instances"] == 8
 
 
 def test_going_on_with_another_criterion_warns() -> None:
@@ -590,12 +684,15 @@ def test_multi_objective_study_gets_a_pareto_front_of_quality_and_spread(
     optuna.delete_study(study_name="pareto", storage=storage)
 
 
-def test_multi_objective_study_is_pruned_by_the_wrapper() -> None:
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_multi_objective_study_is_pruned_by_the_wrapper(direction: str) -> None:
     # Trial 4 is worse in both, trial 5 in quality only.
     table = {i: [1.0, 1.1 + 0.01 * i, 1.2, 0.9] for i in range(4)}
     table[4] = [2.0, 2.9, 2.4, 3.5]
     table[5] = [2.0, 2.01, 2.02, 2.0]
-    study = study_of(directions=["minimize", "minimize"], pruner=RobustnessPruner())
+    if direction == "maximize":
+        table = {number: [-loss for loss in losses] for number, losses in table.items()}
+    study = study_of(directions=[direction, "minimize"], pruner=RobustnessPruner())
     study.optimize(
         MultiInstanceObjective(from_table(table), 4, returns=("median", "iqr")), n_trials=6
     )
@@ -657,6 +754,7 @@ def test_directions_that_do_not_fit_returns_are_an_error(
         ({"max_failures": 1.5}, ValueError, r"max_failures must lie in \[0, 1\], but was 1.5"),
         ({"vary": ("weights",)}, ValueError, "unknown source 'weights'"),
         ({"vary": "init"}, TypeError, "sequence of names"),
+        ({"vary": None}, TypeError, "sequence of names"),
         ({"report": "raw"}, ValueError, "report='raw' is unknown"),
         ({"returns": "median"}, TypeError, "returns must be a sequence"),
         ({"returns": ()}, ValueError, "at least one criterion"),
@@ -683,6 +781,16 @@ def test_warmup_of_all_instances_is_an_error_before_training() -> None:
     with pytest.raises(ValueError, match=r"n_warmup_instances=4.*n_instances=4"):
         study.optimize(MultiInstanceObjective(noisy, 4), n_trials=1)
     assert "robust:losses" not in study.trials[0].user_attrs
+
+
+def test_one_instance_is_too_few_for_the_default_criterion() -> None:
+    with pytest.raises(ValueError, match=r"n_instances=1 is too few for criterion 'q3\+iqr'"):
+        study_of().optimize(MultiInstanceObjective(noisy, 1), n_trials=1)
+
+
+def test_criterion_and_returns_together_are_an_error() -> None:
+    with pytest.raises(ValueError, match="either criterion or returns"):
+        MultiInstanceObjective(noisy, criterion="mean", returns=("median", "iqr"))
 
 
 def test_paired_rule_with_reshuffled_instances_is_an_error() -> None:

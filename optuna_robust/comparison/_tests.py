@@ -14,6 +14,9 @@ from optuna_robust.arguments import check_choice
 from optuna_robust.criteria import FloatArray
 
 
+# Relative difference below which two losses are the same loss.
+_TIE_TOLERANCE = 1e-12
+
 Alternative: TypeAlias = Literal["two-sided", "greater", "less"]
 
 
@@ -87,8 +90,14 @@ def _student(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArr
     return _t_p_value(t, df, alternative)
 
 
+def _without_rounding(difference: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return differences of pairs, with 0 where they are no more than rounding of the losses."""
+    scale = np.maximum(np.abs(x), np.abs(y)).max(axis=1, keepdims=True)
+    return np.where(np.abs(difference) <= _TIE_TOLERANCE * scale, 0.0, difference)
+
+
 def _paired_t(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
-    difference = x - y
+    difference = _without_rounding(x - y, x, y)
     n = difference.shape[1]
     t = difference.mean(axis=1) / (difference.std(axis=1, ddof=1) / np.sqrt(n))
     return _t_p_value(t, n - 1, alternative)
@@ -198,7 +207,7 @@ def _pitman_morgan(x: FloatArray, y: FloatArray, alternative: Alternative) -> Fl
     """
     total, difference = x + y, x - y
     total = total - total.mean(axis=1, keepdims=True)
-    difference = difference - difference.mean(axis=1, keepdims=True)
+    difference = _without_rounding(difference - difference.mean(axis=1, keepdims=True), x, y)
     r = (total * difference).sum(axis=1) / np.sqrt(
         (total**2).sum(axis=1) * (difference**2).sum(axis=1)
     )

@@ -14,6 +14,7 @@ from optuna_robust.comparison import compare_with_reference
 from optuna_robust.comparison import get_test
 from optuna_robust.comparison import instances_to_reject
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import identical
 from optuna_robust.elimination._base import CriterionRule
 from optuna_robust.elimination._base import Removal
 
@@ -92,6 +93,8 @@ class IncumbentTest(CriterionRule):
             losses[others], losses[incumbent], self.test, alternative=self._alternative
         )
         rejected = [int(model) for model in others if p_values[model] < self.alpha]
+        if self.directed and get_test(self.test).kind == "spread" and identical(losses[incumbent]):
+            rejected = []  # identical losses say nothing about a spread
         spared = max(0, self.n_select - (len(ranked) - len(rejected)))
         return {
             model: Removal(
