@@ -31,10 +31,10 @@ class TrialRun:
         self._failures: dict[str, str] = {}
         self._constraints: dict[str, float] = {}
         # A trial that is retried inherits the attributes of its predecessor.
-        for name in {trials.FAILURES, trials.INSTANCE_ATTRS, trials.STOPPED} & set(
-            trial.user_attrs
-        ):
-            trial.set_user_attr(name, {})
+        inherited = trial.user_attrs
+        for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.STOPPED):
+            if name in inherited:
+                trial.set_user_attr(name, {})
 
     @property
     def n_failures(self) -> int:

@@ -36,6 +36,15 @@ make_study(sys.argv[1], sys.argv[2]).optimize(opr.MultiInstanceObjective(objecti
 """
 
 
+WORKER = """
+import sys
+import optuna_robust as opr
+from tests.test_durability import make_study, noisy
+
+make_study(sys.argv[1], sys.argv[2]).optimize(opr.MultiInstanceObjective(noisy, 6), n_trials=5)
+"""
+
+
 def make_study(kind: str, path: str) -> optuna.Study:
     storage = (
         optuna.storages.RDBStorage(f"sqlite:///{path}")
@@ -80,3 +89,22 @@ def test_a_kill_loses_only_the_instance_in_training(kind: str, tmp_path: Path) -
     # The study goes on; the trial that hangs does not compete.
     study.optimize(MultiInstanceObjective(noisy, 6), n_trials=2)
     assert [trial.state for trial in study.trials[3:]] == [TrialState.COMPLETE] * 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_processes_share_a_study(kind: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "study")
+    make_study(kind, path)
+    root = Path(__file__).parent.parent
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, kind, path], cwd=root) for _ in range(2)
+    ]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    found = make_study(kind, path).trials
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 10
+    # Instances are common: what is left of a loss without the level is the instance's noise.
+    noise = [
+        [loss - trial.params["x"] ** 2 for loss in trial.user_attrs["robust:losses"]]
+        for trial in found
+    ]
+    assert all(each == pytest.approx(noise[0]) for each in noise)
