@@ -14,6 +14,7 @@ import multiprocessing
 from multiprocessing.connection import wait as wait_for
 import os
 import signal
+import sys
 import threading
 from typing import Any
 import warnings
@@ -30,6 +31,7 @@ from benchmarks.tasks import TaskCard
 
 
 _SECONDS_BETWEEN_UPDATES = 0.5
+_SECONDS_BETWEEN_UPDATES_OF_A_LOG = 20.0
 
 # In a worker: the counter of trainings that all workers share.
 _shared: dict[str, Any] = {}
@@ -68,7 +70,9 @@ def run_searches(
             initializer=_start_worker,
             initargs=(counter,),
         ) as executor,
-        tqdm(total=len(searches) * planned, unit=" trainings") as bar,
+        tqdm(
+            total=len(searches) * planned, unit=" trainings", mininterval=_seconds_between_lines()
+        ) as bar,
     ):
         pending = {executor.submit(_search, card, plan, arm, seed) for arm, seed in searches}
         try:
@@ -78,11 +82,18 @@ def run_searches(
                     outcome, study_name, storage = future.result()
                     bar.total += outcome.n_trainings - plan.trainings
                     yield outcome, study_name, storage
-                bar.set_postfix_str(f"{len(searches) - len(pending)}/{len(searches)} searches")
+                bar.set_postfix_str(
+                    f"{len(searches) - len(pending)}/{len(searches)} searches", refresh=False
+                )
                 bar.update(counter.value - bar.n)
         except BaseException:
             _abandon(executor, pending)
             raise
+
+
+def _seconds_between_lines() -> float:
+    """Return how often the bar is drawn; in a log every update is kept."""
+    return _SECONDS_BETWEEN_UPDATES if sys.stderr.isatty() else _SECONDS_BETWEEN_UPDATES_OF_A_LOG
 
 
 def _search(
