@@ -9,20 +9,37 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_robust.budget import MaxInstancesCallback
+    from optuna_robust.elimination import expected_trainings
     from optuna_robust.instance import Instance
     from optuna_robust.objective import MultiInstanceObjective
     from optuna_robust.pruner import RobustnessPruner
+    from optuna_robust.selection import robust_select
+    from optuna_robust.selection_result import SelectionResult
+    from optuna_robust.store import InstanceStore
 
 
 __version__ = "0.1.0"
 
-__all__ = ["Instance", "MaxInstancesCallback", "MultiInstanceObjective", "RobustnessPruner"]
+__all__ = [
+    "Instance",
+    "InstanceStore",
+    "MaxInstancesCallback",
+    "MultiInstanceObjective",
+    "RobustnessPruner",
+    "SelectionResult",
+    "expected_trainings",
+    "robust_select",
+]
 
 _HOMES = {
     "Instance": "instance",
+    "InstanceStore": "store",
     "MaxInstancesCallback": "budget",
     "MultiInstanceObjective": "objective",
     "RobustnessPruner": "pruner",
+    "SelectionResult": "selection_result",
+    "expected_trainings": "elimination",
+    "robust_select": "selection",
 }
 
 

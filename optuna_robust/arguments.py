@@ -7,6 +7,10 @@ from numbers import Integral
 from numbers import Real
 
 
+# What an instance counts as that failed.
+FAILURE_POLICIES = ("worst", "raise", "drop")
+
+
 def check_count(name: str, value: object, *, minimum: int) -> int:
     """Return ``value`` as an int of at least ``minimum``.
 

@@ -28,6 +28,10 @@ Phase: TypeAlias = Literal["search", "confirmation"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 _PHASES: tuple[Phase, ...] = get_args(Phase)
 
+# Number of the first instance of a confirmation: above every number of a search, since objectives
+# may use the number as their seed.
+FIRST_CONFIRMATION = 1_000_000
+
 # First elements of the spawn keys: what varies with the instance, and what does not.
 _VARYING, _FROZEN = 0, 1
 
@@ -187,6 +191,19 @@ class Instance:
         else:
             key = (_FROZEN, stream)
         return np.random.SeedSequence(self.study_seed, spawn_key=key)
+
+
+def check_n_instances(n_instances: object) -> int:
+    """Return the number of instances of a model.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is less than 1 or so large that confirmations would use the same numbers.
+    """
+    count = check_count("n_instances", n_instances, minimum=1)
+    if count > FIRST_CONFIRMATION:
+        raise ValueError(f"n_instances must be at most {FIRST_CONFIRMATION}, but was {count}.")
+    return count
 
 
 def check_sources(vary: Iterable[str]) -> tuple[Source, ...]:

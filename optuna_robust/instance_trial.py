@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import json
 import math
 from typing import Any
 from typing import TYPE_CHECKING
+from typing import TypeVar
 import warnings
 
 from optuna.trial import Trial
 
+from optuna_robust.model_trial import ModelTrial
 from optuna_robust.trials import INSTANCE_ATTRS
 
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.distributions import CategoricalChoiceType
+
+_T = TypeVar("_T")
+
+
+class ModelKnown(BaseException):  # like GeneratorExit, no error, and not caught
+    """Ends an objective whose suggestions make up a model that needs no training."""
 
 
 class InstanceTrial(Trial):
@@ -24,22 +35,30 @@ class InstanceTrial(Trial):
     Parameters are the trial's own: suggested by the first instance that asks, and the same for
     the others. What callbacks of training libraries report is the instance's learning curve and
     stays apart from the trial's values; :meth:`should_prune` is False, since a trial is stopped
-    on full instances. User attributes are kept instance by instance in the trial's attribute
-    ``robust:instance_attrs``, and the last instance's stand in the trial's own attributes, where
-    callbacks and samplers look. Of constraints the trial gets the worst over its instances.
+    on full instances. User attributes and constraints are the instance's own.
 
     Args:
         trial:
-            The study's trial.
+            The study's trial, or that of a given model.
         number:
             Number of the instance.
+        is_known:
+            Asked after every suggestion whether a model with just these hyperparameters needs no
+            training; then :class:`ModelKnown` is raised.
     """
 
-    def __init__(self, trial: Trial, number: int) -> None:
+    def __init__(
+        self,
+        trial: Trial | ModelTrial,
+        number: int,
+        is_known: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> None:
         # Not Trial.__init__, which would tell the sampler that a trial begins.
         self._trial = trial
         self._number = number
+        self._is_known = is_known
         self._learning_curve: dict[int, float] = {}
+        self._own_user_attrs: dict[str, Any] = {}
         self._constraint_values: dict[str, float] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -63,19 +82,24 @@ class InstanceTrial(Trial):
         log: bool = False,
     ) -> float:
         """Suggest as the study's trial does."""
-        return self._trial.suggest_float(name, low, high, step=step, log=log)
+        return self._suggested(self._trial.suggest_float(name, low, high, step=step, log=log))
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
         """Suggest as the study's trial does."""
-        return self._trial.suggest_int(name, low, high, step=step, log=log)
+        return self._suggested(self._trial.suggest_int(name, low, high, step=step, log=log))
 
     def suggest_categorical(  # type: ignore[override]  # Optuna has an overload for each type
         self, name: str, choices: Sequence[CategoricalChoiceType]
     ) -> CategoricalChoiceType:
         """Suggest as the study's trial does."""
-        return self._trial.suggest_categorical(name, choices)
+        return self._suggested(self._trial.suggest_categorical(name, choices))
+
+    def _suggested(self, value: _T) -> _T:
+        if self._is_known is not None and self._is_known(self._trial.params):
+            raise ModelKnown
+        return value
 
     def report(self, value: float, step: int) -> None:
         """Add a point to the instance's learning curve.
@@ -111,7 +135,12 @@ class InstanceTrial(Trial):
         by_instance: dict[str, dict[str, Any]] = attrs.pop(INSTANCE_ATTRS, {})
         for key in set().union(*by_instance.values()):
             attrs.pop(key, None)
-        return {**attrs, **by_instance.get(str(self._number), {})}
+        return {**attrs, **self._own_user_attrs}
+
+    @property
+    def own_user_attrs(self) -> dict[str, Any]:
+        """The user attributes that the instance set."""
+        return dict(self._own_user_attrs)
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep an attribute of this instance.
@@ -120,10 +149,12 @@ class InstanceTrial(Trial):
             TypeError: If the value cannot be written as JSON.
         """
         json.dumps(value)
-        by_instance = self._trial.user_attrs.get(INSTANCE_ATTRS, {})
-        by_instance.setdefault(str(self._number), {})[key] = value
-        self._trial.set_user_attr(INSTANCE_ATTRS, by_instance)
-        self._trial.set_user_attr(key, value)
+        self._own_user_attrs[key] = value
+
+    @property
+    def own_distributions(self) -> dict[str, BaseDistribution]:
+        """What a given model's values were suggested from; a study's trial keeps it itself."""
+        return self._trial.distributions if isinstance(self._trial, ModelTrial) else {}
 
     @property
     def constraints(self) -> dict[str, float]:

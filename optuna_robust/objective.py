@@ -4,51 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
-import inspect
-import math
+from concurrent.futures import Executor
 import threading
-import time
 from typing import Any
 from typing import TYPE_CHECKING
 import warnings
 import weakref
 
-from optuna.exceptions import OptunaError
 from optuna.exceptions import TrialPruned
+from optuna.study import StudyDirection
 from optuna.trial import Trial
-from optuna.trial import TrialState
 
 from optuna_robust import trials
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import FAILURE_POLICIES
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
-from optuna_robust.criteria import identical
+from optuna_robust.dead_trials import continue_dead_trials
+from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import Outcome
+from optuna_robust.identical_losses import told_of_identical
+from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import Instance
 from optuna_robust.instance import SOURCES
+from optuna_robust.instance_pool import check_store
+from optuna_robust.instance_pool import InstancePool
+from optuna_robust.instance_pool import Trained
 from optuna_robust.instance_trial import InstanceTrial
+from optuna_robust.instance_trial import ModelKnown
 from optuna_robust.judge import check_min_instances
 from optuna_robust.judge import check_returns
 from optuna_robust.judge import check_study
 from optuna_robust.judge import Judge
 from optuna_robust.judge import make_judge
-from optuna_robust.seeding import global_seed
+from optuna_robust.study_settings import keep_settings
+from optuna_robust.study_settings import Settings
 from optuna_robust.trial_run import TrialRun
+from optuna_robust.workers import check_workers
+from optuna_robust.workers import InProcess
+from optuna_robust.workers import make_workers
+from optuna_robust.workers import Workers
 
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.study import Study
 
+    from optuna_robust.store import InstanceStore
 
-_FAILURE_POLICIES = ("worst", "raise", "drop")
+
 _REPORTS = ("criterion", "loss")
-# Identical losses are told after so many: with fewer, coarse metrics coincide by chance.
-_INSTANCES_TO_CALL_IDENTICAL = 5
 
 
 class MultiInstanceObjective:
@@ -117,6 +130,17 @@ class MultiInstanceObjective:
             one direction. A :class:`~optuna_robust.RobustnessPruner` prunes here, too.
         seed_function:
             Called with ``instance.seed`` before every instance, to seed other libraries.
+        n_jobs:
+            How many of a trial's instances are trained at a time, each in a process of its own;
+            -1: as many as there are cores. The first instance of a trial is trained in this
+            process, since it asks the sampler. Results do not depend on the number.
+        executor:
+            Any :class:`concurrent.futures.Executor`, such as Dask's ``client.get_executor()``,
+            that trains the instances instead; it gets ``n_jobs`` at a time (1: as many as it has
+            workers).
+        store:
+            An :class:`~optuna_robust.InstanceStore`: an instance that is in it is not trained
+            again, and trials of workers that died are continued. Default: none.
 
     Raises:
         TypeError: If an argument has the wrong type, or the objective cannot be called with a
@@ -140,21 +164,23 @@ class MultiInstanceObjective:
         report: str = "criterion",
         returns: Sequence[str | Callable[[FloatArray], float] | Criterion] | None = None,
         seed_function: Callable[[int], object] | None = None,
+        n_jobs: int = 1,
+        executor: Executor | None = None,
+        store: InstanceStore | None = None,
     ) -> None:
-        self._takes_instance = _takes_instance(objective)
-        self._objective = objective
-        self._n_instances = check_count("n_instances", n_instances, minimum=1)
+        self._evaluator = Evaluator(objective, seed_function)
+        self._n_instances = check_n_instances(n_instances)
         self._criterion = None if criterion is None else get_criterion(criterion)
         self._returns = None if returns is None else check_returns(returns)
         self._seed = check_count("seed", seed, minimum=0)
-        self._on_failure = check_choice("on_failure", on_failure, _FAILURE_POLICIES)
+        self._on_failure = check_choice("on_failure", on_failure, FAILURE_POLICIES)
         self._max_failures = check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
         self._vary = check_sources(vary)
         self._reshuffle = bool(reshuffle)
         self._report = check_choice("report", report, _REPORTS)
-        if seed_function is not None and not callable(seed_function):
-            raise TypeError(f"seed_function must be callable, but was {seed_function!r}.")
-        self._seed_function = seed_function
+        self._n_jobs = check_workers(n_jobs, executor)
+        self._executor = executor
+        self._store = check_store(store)
         for each in self._returns or (self._criterion,):
             if each is not None:
                 check_min_instances(each, self._n_instances)
@@ -176,20 +202,23 @@ class MultiInstanceObjective:
         """
         judge = self._judge(trial)
         run = TrialRun(trial, judge)
+        pool = self._pool(trial)
         try:
-            for number in range(self._n_instances):
-                self._run_instance(run, number)
-                if number + 1 < self._n_instances and run.should_stop():
+            for trained in self._instances(trial, pool):
+                self._succeeded = self._succeeded or pool.succeeded
+                self._take(run, trained)
+                if run.n_instances < self._n_instances and run.should_stop():
                     pruner = type(trial.study.pruner).__name__
-                    run.stop(f"{pruner} stopped it after {number + 1} instances.")
+                    run.stop(f"{pruner} stopped it after {run.n_instances} instances.")
         finally:
+            pool.close()
             run.close()
         return judge.returned(run.values())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what was read from studies: it is read again."""
+        """Leave out processes, and what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_judges"):
+        for name in ("_lock", "_judges", "_workers"):
             del state[name]
         return state
 
@@ -200,6 +229,7 @@ class MultiInstanceObjective:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        self._workers: Workers | None = None
         self._judges: weakref.WeakKeyDictionary[Study, tuple[BasePruner, Judge]] = (
             weakref.WeakKeyDictionary()
         )
@@ -212,97 +242,124 @@ class MultiInstanceObjective:
                 "MultiInstanceObjective needs a trial of a study, but got a "
                 f"{type(trial).__name__}; study.enqueue_trial(params) evaluates fixed parameters."
             )
+        if self._store is not None:
+            continue_dead_trials(study, self._store)
+            trial.set_user_attr(trials.WORKER, self._store.worker())
         with self._lock:
             pruner, judge = self._judges.get(study, (None, None))
             if judge is None or pruner is not study.pruner:
                 judge = make_judge(study, self._criterion, self._returns, self._report)
                 check_study(study, judge, self._n_instances, self._reshuffle)
-                self._keep_settings(study, judge)
+                keep_settings(
+                    study,
+                    Settings(
+                        self._seed,
+                        self._vary,
+                        self._reshuffle,
+                        self._n_instances,
+                        self._on_failure,
+                        tuple(criterion.name for criterion in judge.criteria),
+                    ),
+                )
+                if self._store is not None:
+                    self._store.bind(seed=self._seed, vary=self._vary)
                 self._judges[study] = (study.pruner, judge)
             return judge
 
-    def _keep_settings(self, study: Study, judge: Judge) -> None:
-        """Keep in the study what its losses depend on, or hold it against what is kept."""
-        settings = {
-            "seed": self._seed,
-            "vary": list(self._vary),
-            "reshuffle": self._reshuffle,
-            "n_instances": self._n_instances,
-            "on_failure": self._on_failure,
-            "criterion": [criterion.name for criterion in judge.criteria],
-        }
-        if trials.SETTINGS not in study.user_attrs:
-            study.set_user_attr(trials.SETTINGS, settings)
-            _warn_of_ordinary_trials(study)
-        kept = study.user_attrs[trials.SETTINGS]
-        for name in ("seed", "vary", "reshuffle", "n_instances", "on_failure"):
-            if kept.get(name) != settings[name]:
-                raise ValueError(
-                    f"{name}={settings[name]!r} differs from {name}={kept.get(name)!r}, with "
-                    f"which the study {study.study_name!r} was begun: its trials could not be "
-                    "compared with new ones. Use the old value or a new study."
-                )
-        if kept.get("criterion") != settings["criterion"]:
-            warnings.warn(
-                f"The study {study.study_name!r} was begun with criterion "
-                f"{kept.get('criterion')}; values of {settings['criterion']} cannot be compared "
-                "with its trials.",
-                stacklevel=2,
-            )
+    def _pool(self, trial: Trial) -> InstancePool:
+        """Return what trains the instances of a trial after the first one."""
+        workers: Workers
+        if self._n_jobs == 1 and self._executor is None:
+            workers = InProcess(lambda job: self._train_here(trial, job.instance))
+        else:
+            with self._lock:
+                if self._workers is None:
+                    self._workers = make_workers(self._evaluator, self._n_jobs, self._executor)
+                workers = self._workers
+        return InstancePool(
+            workers,
+            self._store,
+            raise_failures=self._on_failure == "raise",
+            succeeded=self._succeeded,
+        )
 
-    def _run_instance(self, run: TrialRun, number: int) -> None:
-        instance = Instance(
+    def _instances(self, trial: Trial, pool: InstancePool) -> Iterator[Trained]:
+        """Yield a trial's instances in order.
+
+        The first one is trained in this process, since it asks the sampler for the model.
+        """
+        yield self._first(trial, pool)
+        direction = trial.study.direction if len(trial.study.directions) == 1 else None
+        jobs = [
+            Job(
+                trial.params,
+                self._instance(trial, number),
+                trial.number,
+                "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
+            )
+            for number in range(1, self._n_instances)
+        ]
+        for position, job in enumerate(jobs):
+            ahead = jobs[position + 1 : position + pool.width]
+            yield from pool.train([job], ahead)
+
+    def _first(self, trial: Trial, pool: InstancePool) -> Trained:
+        instance = self._instance(trial, 0)
+
+        def known(params: Mapping[str, Any]) -> Trained | None:
+            return pool.known(Job(params, instance, trial.number))
+
+        if self._store is None:
+            outcome = self._train_here(trial, instance)
+        else:
+            found = known(trial.params)  # a trial that goes on has its model
+            if found is not None:
+                return found
+            seen: list[Trained] = []
+
+            def is_known(params: Mapping[str, Any]) -> bool:
+                seen.extend(filter(None, [known(params)]))
+                return bool(seen)
+
+            try:
+                outcome = self._train_here(trial, instance, is_known)
+            except ModelKnown:
+                return seen[0]
+        return pool.add(Job(trial.params, instance, trial.number), outcome)
+
+    def _instance(self, trial: Trial, number: int) -> Instance:
+        return Instance(
             number,
             study_seed=self._seed,
             vary=self._vary,
-            model=run.trial.number if self._reshuffle else None,
+            model=trial.number if self._reshuffle else None,
         )
-        inner = InstanceTrial(run.trial, number)
-        start = time.perf_counter()
-        try:
-            loss, failure = self._outcome(inner, instance)
-        except TrialPruned:
-            run.add(None, time.perf_counter() - start, "the objective raised TrialPruned")
-            raise
-        finally:
-            run.constrain(inner.constraints)
-        run.add(loss, time.perf_counter() - start, failure)
-        if failure is None:
-            self._succeeded = True
+
+    def _train_here(
+        self,
+        trial: Trial,
+        instance: Instance,
+        is_known: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> Outcome:
+        inner = InstanceTrial(trial, instance.number, is_known)
+        return self._evaluator(inner, instance, self._warn_of_threads)
+
+    def _take(self, run: TrialRun, trained: Trained) -> None:
+        """Take an instance into the trial's account; stops a trial that fails too often."""
+        outcome = trained.outcome
+        if outcome.failure is None:
+            run.add(outcome, outcome.loss)
             self._warn_if_identical(run)
-        elif run.n_failures > self._max_failures * self._n_instances:
+            return
+        counts_as_worst = self._on_failure == "worst" and not outcome.pruned
+        run.add(outcome, trials.WORST if counts_as_worst else None)
+        if outcome.pruned:
+            raise TrialPruned(outcome.failure)
+        if run.n_failures > self._max_failures * self._n_instances:
             run.stop(
                 f"{run.n_failures} of {self._n_instances} instances failed, more than "
-                f"max_failures={self._max_failures:g} allows; the last one: {failure}"
+                f"max_failures={self._max_failures:g} allows; the last one: {outcome.failure}"
             )
-
-    def _outcome(
-        self, inner: InstanceTrial, instance: Instance
-    ) -> tuple[float | str | None, str | None]:
-        """Return the instance's loss as it is recorded, and why it failed if it did."""
-        try:
-            loss = _as_loss(self._train(inner, instance))
-        except OptunaError:  # TrialPruned, and what storages raise, is not the model's behaviour
-            raise
-        except Exception as error:
-            if self._on_failure == "raise" or not self._succeeded:
-                raise
-            failure = f"{type(error).__name__}: {error}"
-        else:
-            if math.isfinite(loss):
-                return loss, None
-            failure = f"the objective returned {loss}"
-            if self._on_failure == "raise":
-                raise ValueError(f"Instance {instance.number} of trial {inner.number}: {failure}.")
-        return trials.WORST if self._on_failure == "worst" else None, failure
-
-    def _train(self, trial: InstanceTrial, instance: Instance) -> object:
-        if self._takes_instance:
-            if self._seed_function is not None:
-                self._seed_function(instance.seed)
-            return self._objective(trial, instance=instance)
-        with global_seed(instance.seed, self._seed_function, on_wait=self._warn_of_threads):
-            return self._objective(trial)
 
     def _warn_of_threads(self) -> None:
         self._warn_once(
@@ -313,77 +370,13 @@ class MultiInstanceObjective:
         )
 
     def _warn_if_identical(self, run: TrialRun) -> None:
-        losses = run.oriented()
-        enough = min(_INSTANCES_TO_CALL_IDENTICAL, self._n_instances)
-        if len(losses) >= enough and bool(identical(losses)):
-            self._warn_once(
-                "identical",
-                f"All {len(losses)} instances of trial {run.trial.number} have the same loss "
-                f"({run.judge.sign * losses[0]:g}). The objective seems to fix its own seed "
-                "(random_state=0, torch.manual_seed(0), …) or not to use the instance, unless "
-                "this model always ends at the same guess, or vary freezes what makes instances "
-                "differ. Its spread is unknown, whatever the criterion makes of it.",
-            )
+        message = told_of_identical(
+            run.oriented(), f"trial {run.trial.number}", self._n_instances, run.judge.sign
+        )
+        if message is not None:
+            self._warn_once("identical", message)
 
     def _warn_once(self, kind: str, message: str) -> None:
         if kind not in self._told:
             self._told.add(kind)
             warnings.warn(message, stacklevel=2)
-
-
-def _warn_of_ordinary_trials(study: Study) -> None:
-    ordinary = [
-        trial.number
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if not trials.is_recorded(trial)
-    ]
-    if ordinary:
-        warnings.warn(
-            f"The study {study.study_name!r} has {len(ordinary)} complete trials of another "
-            "objective. Their values, of one training perhaps, stand beside those of several "
-            "instances, and one of them may be the best trial; use a new study.",
-            stacklevel=2,
-        )
-
-
-def _takes_instance(objective: Callable[..., Any]) -> bool:
-    """Tell whether an objective has a parameter named ``instance``; checks how it is called."""
-    if not callable(objective):
-        raise TypeError(f"objective must be callable, but was {objective!r}.")
-    try:
-        signature = inspect.signature(objective)
-    except ValueError:  # some callables written in C have none
-        return False
-    takes_instance = "instance" in signature.parameters
-    try:
-        signature.bind(None, **({"instance": None} if takes_instance else {}))
-    except TypeError as error:
-        raise TypeError(
-            "objective must be callable as objective(trial) or objective(trial, instance=…), but "
-            f"{getattr(objective, '__name__', objective)!r} has the signature {signature}: "
-            f"{error}."
-        ) from None
-    return takes_instance
-
-
-def _as_loss(returned: object) -> float:
-    """Return what the objective returned as a float.
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is a sequence, but not of one number.
-    """
-    wrong = (
-        "The objective must return one loss, a number, for each instance, but returned "
-        f"{returned!r} of type {type(returned).__name__}."
-    )
-    if isinstance(returned, Sequence) and not isinstance(returned, (str, bytes)):
-        if len(returned) != 1:
-            raise ValueError(wrong)
-        returned = returned[0]
-    if isinstance(returned, (str, bytes)) or not hasattr(returned, "__float__"):
-        raise TypeError(wrong)
-    try:
-        return float(returned)
-    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers
-        raise ValueError(wrong) from None

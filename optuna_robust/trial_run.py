@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import math
+from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,12 @@ from optuna.exceptions import TrialPruned
 
 from optuna_robust import trials
 from optuna_robust.criteria import FloatArray
-from optuna_robust.criteria import get_criterion
 
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+    from optuna_robust.evaluation import Outcome
     from optuna_robust.judge import Judge
 
 
@@ -29,12 +30,18 @@ class TrialRun:
         self._losses: list[float | str | None] = []
         self._seconds: list[float] = []
         self._failures: dict[str, str] = {}
+        self._instance_attrs: dict[str, dict[str, Any]] = {}
         self._constraints: dict[str, float] = {}
         # A trial that is retried inherits the attributes of its predecessor.
         inherited = trial.user_attrs
         for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.STOPPED):
             if name in inherited:
                 trial.set_user_attr(name, {})
+
+    @property
+    def n_instances(self) -> int:
+        """How many instances there are."""
+        return len(self._losses)
 
     @property
     def n_failures(self) -> int:
@@ -57,23 +64,37 @@ class TrialRun:
             self.stop(f"{len(self._by_instance())} losses give no value of {names}")
         return values
 
-    def add(self, loss: float | str | None, seconds: float, failure: str | None) -> None:
-        """Take the outcome of the next instance, and report it."""
+    def add(self, outcome: Outcome, loss: float | str | None) -> None:
+        """Take the outcome of the next instance, and report it.
+
+        Args:
+            outcome:
+                What came of the instance.
+            loss:
+                As it counts in the record; None if it does not.
+        """
         number = len(self._losses)
         self._losses.append(loss)
-        self._seconds.append(round(seconds, 6))
+        self._seconds.append(round(outcome.seconds, 6))
         self.trial.set_user_attr(trials.LOSSES, list(self._losses))
-        if failure is not None:
-            self._failures[str(number)] = failure
+        if outcome.user_attrs:
+            self._add_user_attrs(number, outcome.user_attrs)
+        for key, value in outcome.constraints.items():
+            # A model is as feasible as its worst instance.
+            self._constraints[key] = max(value, self._constraints.get(key, -math.inf))
+        if outcome.failure is not None:
+            self._failures[str(number)] = outcome.failure
             self.trial.set_user_attr(trials.FAILURES, dict(self._failures))
         value = self._to_report(number)
         if not math.isnan(value):
             self.trial.report(value, step=number)
 
-    def constrain(self, constraints: Mapping[str, float]) -> None:
-        """Take the constraints of an instance: a model is as feasible as its worst instance."""
-        for key, value in constraints.items():
-            self._constraints[key] = max(value, self._constraints.get(key, -math.inf))
+    def _add_user_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
+        """Keep an instance's attributes; the last one's also where callbacks and samplers look."""
+        self._instance_attrs[str(number)] = dict(attrs)
+        self.trial.set_user_attr(trials.INSTANCE_ATTRS, dict(self._instance_attrs))
+        for key, value in attrs.items():
+            self.trial.set_user_attr(key, value)
 
     def should_stop(self) -> bool:
         """Ask the study's pruner."""
@@ -102,16 +123,8 @@ class TrialRun:
         if not self._losses:
             return
         self.trial.set_user_attr(trials.SECONDS, self._seconds)
-        self.trial.set_user_attr(trials.N_INSTANCES, len(self._losses))
-        losses = self.oriented()
-        if not len(losses):
-            return
-        median = float(get_criterion("median")(losses))
-        if math.isfinite(median):
-            self.trial.set_user_attr(trials.MEDIAN, self.judge.sign * median)
-        spread = float(get_criterion("iqr").score(losses))
-        if math.isfinite(spread):
-            self.trial.set_user_attr(trials.SPREAD, spread)
+        for name, value in trials.summary_attrs(self._losses, self.judge.sign).items():
+            self.trial.set_user_attr(name, value)
 
     def _to_report(self, number: int) -> float:
         """Return the intermediate value after an instance; NaN if there is none."""

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import is_better
 
 
@@ -33,6 +34,12 @@ STOPPED = "robust:stopped"
 N_INSTANCES = "robust:n_instances"
 MEDIAN = "robust:median"
 SPREAD = "robust:spread"
+# The store's id of the trial's worker, and the number of the trial that it goes on with.
+WORKER = "robust:worker"
+CONTINUES = "robust:continues"
+# The key of a model that a selection added.
+MODEL = "robust:model"
+PREFIX = "robust:"
 # User attribute of a study.
 SETTINGS = "robust:settings"
 
@@ -75,6 +82,26 @@ def oriented_from_record(losses: Sequence[float | str | None], sign: int) -> dic
         for number, loss in enumerate(losses)
         if loss is not None
     }
+
+
+def summary_attrs(losses: Sequence[float | str | None], sign: int) -> dict[str, float]:
+    """Return the scalar user attributes that sum up a trial's instances.
+
+    Args:
+        losses:
+            The user attribute ``robust:losses``.
+        sign:
+            -1 if the study maximises, else 1.
+    """
+    oriented = np.array(list(oriented_from_record(losses, sign).values()), dtype=np.float64)
+    attrs: dict[str, float] = {N_INSTANCES: len(losses)}
+    if len(oriented):
+        found = {
+            MEDIAN: sign * float(get_criterion("median")(oriented)),
+            SPREAD: float(get_criterion("iqr").score(oriented)),
+        }
+        attrs.update((name, value) for name, value in found.items() if math.isfinite(value))
+    return attrs
 
 
 def n_trainings(trial: FrozenTrial) -> int:

@@ -97,22 +97,41 @@ def test_bad_reports_are_errors(
         InstanceTrial(outer, 0).report(value, step)
 
 
-def test_user_attributes_are_kept_instance_by_instance(outer: optuna.Trial) -> None:
+def test_user_attributes_are_the_instances_own(outer: optuna.Trial) -> None:
     first, second = InstanceTrial(outer, 0), InstanceTrial(outer, 1)
     first.set_user_attr("epochs", 3)
     second.set_user_attr("epochs", 5)
     first.set_user_attr("path", "a")
     assert first.user_attrs == {"outer": 1, "epochs": 3, "path": "a"}
     assert second.user_attrs == {"outer": 1, "epochs": 5}
-    third = InstanceTrial(outer, 2)
-    assert third.user_attrs == {"outer": 1}
-    frozen = outer.study.get_trials()[0]
-    assert frozen.user_attrs["robust:instance_attrs"] == {
-        "0": {"epochs": 3, "path": "a"},
-        "1": {"epochs": 5},
-    }
+    assert InstanceTrial(outer, 2).user_attrs == {"outer": 1}
+
+
+def test_a_trial_keeps_the_user_attributes_of_each_instance() -> None:
+    seen = []
+
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        if instance.number < 2:
+            trial.set_user_attr("epochs", 3 + 2 * instance.number)
+        if instance.number == 0:
+            trial.set_user_attr("path", "a")
+        seen.append(trial.user_attrs)
+        return float(instance.rng.normal())
+
+    study = optuna.create_study()
+    study.enqueue_trial({}, user_attrs={"outer": 1})
+    study.optimize(MultiInstanceObjective(objective, 3), n_trials=1)
+    attrs = study.trials[0].user_attrs
+    assert attrs["robust:instance_attrs"] == {"0": {"epochs": 3, "path": "a"}, "1": {"epochs": 5}}
     # Where callbacks and samplers look: the last one's.
-    assert (frozen.user_attrs["epochs"], frozen.user_attrs["path"]) == (5, "a")
+    assert (attrs["epochs"], attrs["path"]) == (5, "a")
+    # An instance does not see what others set.
+    own = [{key: each.get(key) for key in ("outer", "epochs", "path")} for each in seen]
+    assert own == [
+        {"outer": 1, "epochs": 3, "path": "a"},
+        {"outer": 1, "epochs": 5, "path": None},
+        {"outer": 1, "epochs": None, "path": None},
+    ]
 
 
 @pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")

@@ -1,8 +1,13 @@
-"""Comparison of models: two-sample tests and intervals.
+"""Comparison of models: two-sample tests, intervals, and what a confirmation says.
 
 All losses here are oriented: smaller is better.
 """
 
+from optuna_robust.comparison._confirmation import holm
+from optuna_robust.comparison._confirmation import paired_criterion_test
+from optuna_robust.comparison._confirmation import PairedComparison
+from optuna_robust.comparison._confirmation import probability_of_best
+from optuna_robust.comparison._confirmation import value_at
 from optuna_robust.comparison._intervals import bootstrap_interval
 from optuna_robust.comparison._intervals import Interval
 from optuna_robust.comparison._intervals import std_lower_bound
@@ -19,11 +24,16 @@ __all__ = [
     "TESTS",
     "Alternative",
     "Interval",
+    "PairedComparison",
     "TwoSampleTest",
     "bootstrap_interval",
     "compare_with_reference",
     "get_test",
+    "holm",
     "instances_to_reject",
+    "paired_criterion_test",
+    "probability_of_best",
     "smallest_p_value",
     "std_lower_bound",
+    "value_at",
 ]

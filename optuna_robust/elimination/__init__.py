@@ -17,6 +17,8 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.elimination._base import Decision
 from optuna_robust.elimination._base import EliminationRule
 from optuna_robust.elimination._base import Removal
+from optuna_robust.elimination._halving import check_warmup
+from optuna_robust.elimination._halving import expected_trainings
 from optuna_robust.elimination._halving import Halving
 from optuna_robust.elimination._halving import is_rung
 from optuna_robust.elimination._halving import n_kept
@@ -34,6 +36,8 @@ __all__ = [
     "IncumbentTest",
     "Removal",
     "SequentialHalving",
+    "check_warmup",
+    "expected_trainings",
     "get_rule",
     "is_rung",
     "n_kept",

@@ -40,9 +40,18 @@ class Removal:
 
     def __str__(self) -> str:
         """Say it in a line."""
+        return self.describe()
+
+    def describe(self, sign: int = 1) -> str:
+        """Say it in a line, with scores as the user knows them.
+
+        Args:
+            sign:
+                -1 if losses were turned round to be minimised, else 1.
+        """
         if self.p_value is None:
-            score = "no score" if math.isnan(self.score) else f"{self.score:.6g}"
-            return f"{self.rule}: {score} is worse than {self.threshold:.6g}"
+            score = "no score" if math.isnan(self.score) else f"{sign * self.score:.6g}"
+            return f"{self.rule}: {score} is worse than {sign * self.threshold:.6g}"
         return (
             f"{self.rule}: p = {self.p_value:.3g} < {self.threshold:g} "
             f"against model {self.incumbent}"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_count
 from optuna_robust.criteria import FloatArray
 from optuna_robust.elimination._base import CriterionRule
 from optuna_robust.elimination._base import Removal
@@ -25,6 +26,71 @@ def n_kept(n_models: int, reduction_factor: float, n_select: int = 1) -> int:
     if n_models <= n_select:
         return n_models
     return min(n_models - 1, max(n_select, math.ceil(n_models / reduction_factor)))
+
+
+def expected_trainings(
+    n_models: int,
+    n_warmup_instances: int,
+    n_instances: int | None = None,
+    *,
+    n_select: int = 1,
+    reduction_factor: float = 2.0,
+) -> int:
+    """Return what Algorithm 1 costs, in trainings, before any of them is spent.
+
+    Counted as the algorithm goes, model by model: for powers of two that is the published
+    (k + 2) M - 2 (Boldyrev, Ratnikov & Shevelev 2025, doi:10.1109/ACCESS.2025.3578926).
+
+    Args:
+        n_models:
+            Number of models.
+        n_warmup_instances:
+            Algorithm 1's k.
+        n_instances:
+            The survivors are trained on until they have so many instances
+            (``train_survivors=True``). Default: they are not.
+        n_select:
+            How many models are selected.
+        reduction_factor:
+            One of so many models is kept.
+
+    Raises:
+        TypeError: If a number is not an integer.
+        ValueError: If a number is out of range, or ``n_warmup_instances`` is not less than
+            ``n_instances``.
+
+    Example:
+        >>> from optuna_robust import expected_trainings
+        >>> expected_trainings(6912, 4), expected_trainings(6912, 4, 100)
+        (41472, 41555)
+    """
+    check_count("n_models", n_models, minimum=1)
+    check_count("n_warmup_instances", n_warmup_instances, minimum=0)
+    check_count("n_select", n_select, minimum=1)
+    check_between("reduction_factor", reduction_factor, 1.0, math.inf)
+    if n_instances is not None:
+        check_count("n_instances", n_instances, minimum=1)
+        check_warmup(n_warmup_instances, n_instances)
+    trainings, trained, alive = 0, 0, n_models
+    while alive > n_select and trained != n_instances:
+        trainings += alive
+        trained += 1
+        if trained > n_warmup_instances:
+            alive = n_kept(alive, reduction_factor, n_select)
+    return trainings + (0 if n_instances is None else alive * (n_instances - trained))
+
+
+def check_warmup(n_warmup_instances: int, n_instances: int) -> None:
+    """Check that a warm-up leaves something to decide.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if n_warmup_instances >= n_instances:
+        raise ValueError(
+            f"n_warmup_instances={n_warmup_instances} leaves nothing to eliminate of "
+            f"n_instances={n_instances}; it must be smaller."
+        )
 
 
 def is_rung(n_instances: int, n_warmup_instances: int, reduction_factor: float) -> bool:

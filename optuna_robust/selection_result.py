@@ -1,0 +1,189 @@
+"""What a selection found, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from dataclasses import dataclass
+import json
+from pathlib import Path
+from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optuna_robust.criteria import FloatArray
+from optuna_robust.hdf5_files import open_hdf5
+from optuna_robust.hdf5_files import writing_hdf5
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_FORMAT = "optuna_robust.SelectionResult"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One wave of a selection.
+
+    Attributes:
+        step: Instances that a model has that is kept.
+        kept: Indices of the models that are kept, ascending.
+        removed: The models that are not, each with the reason.
+        incumbent: Index of the best model of those alive before the elimination.
+        incumbent_value: Its criterion, in the orientation of the losses; NaN if undefined.
+        n_trained: Instances of this wave, trained or taken from the store.
+        seconds: Seconds that their trainings took, added up.
+    """
+
+    step: int
+    kept: tuple[int, ...]
+    removed: dict[int, str]
+    incumbent: int
+    incumbent_value: float
+    n_trained: int
+    seconds: float
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SelectionResult:
+    """What :func:`~optuna_robust.robust_select` found.
+
+    Losses and values are in the user's orientation.
+
+    Attributes:
+        best_params: Hyperparameters of the best survivor.
+        best_index: Its index into ``models``.
+        models: Hyperparameters of every model.
+        losses: Losses, shape ``(n_models, n_instances)``, columns are instance numbers; NaN where
+            an instance was not trained or dropped, the worst infinity where it failed.
+        values: Criterion of every model over the instances that it has, shape ``(n_models,)``.
+            Those of models that were removed are of fewer instances, and not to be compared.
+        survivors: Indices of the models that were never removed, ascending.
+        steps: One a wave.
+        n_trainings: Instances that this call trained.
+        n_reused: Instances that it took from the store; the sum is what an undisturbed call on an
+            empty store trains.
+        seconds: Seconds that all trainings took, added up, those of the store included.
+        failures: Why instances failed: by model, by instance number.
+        criterion: Name of the criterion.
+        rule: Name of the elimination rule.
+        direction: ``"minimize"`` or ``"maximize"``.
+        settings: What the instances' seeds were made from: ``seed``, ``vary``, ``reshuffle``,
+            and ``n_instances`` and ``on_failure``.
+    """
+
+    best_params: dict[str, Any]
+    best_index: int
+    models: tuple[dict[str, Any], ...]
+    losses: FloatArray
+    values: FloatArray
+    survivors: tuple[int, ...]
+    steps: tuple[Step, ...]
+    n_trainings: int
+    n_reused: int
+    seconds: float
+    failures: dict[int, dict[int, str]]
+    criterion: str
+    rule: str
+    direction: str
+    settings: dict[str, Any]
+
+    @property
+    def best_value(self) -> float:
+        """Criterion of the best survivor."""
+        return float(self.values[self.best_index])
+
+    def __repr__(self) -> str:
+        """Say what was found in a few lines."""
+        n_instances = self.steps[-1].step if self.steps else 0
+        survivors = f"{len(self.survivors)} of {len(self.models)} models"
+        return (
+            f"SelectionResult(best_params={self.best_params!r}, best_index={self.best_index}, "
+            f"{self.criterion}={self.best_value:.6g} of {n_instances} instances, {survivors} "
+            f"survive, rule={self.rule!r}, n_trainings={self.n_trainings}, "
+            f"n_reused={self.n_reused})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with a row for every model.
+
+        Columns are the hyperparameters (``params_…``), ``value``, ``n_instances``, ``survives``,
+        ``removed_at`` (the step, missing for survivors), ``reason``, and a column for each
+        instance (``loss_0``, …).
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        removed_at = {index: step.step for step in self.steps for index in step.removed}
+        reasons = {index: why for step in self.steps for index, why in step.removed.items()}
+        rows = range(len(self.models))
+        names = dict.fromkeys(name for params in self.models for name in params)
+        return pd.DataFrame(
+            {
+                **{f"params_{name}": [p.get(name) for p in self.models] for name in names},
+                "value": self.values,
+                "n_instances": np.count_nonzero(~np.isnan(self.losses), axis=1),
+                "survives": [row in self.survivors for row in rows],
+                "removed_at": pd.array([removed_at.get(row) for row in rows], dtype="Int64"),
+                "reason": [reasons.get(row) for row in rows],
+                **{f"loss_{i}": self.losses[:, i] for i in range(self.losses.shape[1])},
+            }
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to an HDF5 file; one that is there is replaced.
+
+        Raises:
+            ImportError: If h5py is not installed.
+        """
+        rest = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("losses", "values", "steps")
+        }
+        with writing_hdf5(path, _FORMAT) as file:
+            file.create_dataset("losses", data=self.losses, compression="gzip")
+            file.create_dataset("values", data=self.values)
+            file["rest"] = json.dumps(rest)
+            file["steps"] = json.dumps([asdict(step) for step in self.steps])
+
+    @classmethod
+    def load(cls, path: str | Path) -> SelectionResult:
+        """Read a result that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ImportError: If h5py is not installed.
+            ValueError: If it is no such file.
+        """
+        with open_hdf5(path, _FORMAT) as file:
+            losses, values = file["losses"][:], file["values"][:]
+            rest = json.loads(file["rest"].asstr()[()])
+            steps = json.loads(file["steps"].asstr()[()])
+        return cls(
+            **{
+                **rest,
+                "models": tuple(rest["models"]),
+                "survivors": tuple(rest["survivors"]),
+                "failures": {
+                    int(model): {int(number): why for number, why in failed.items()}
+                    for model, failed in rest["failures"].items()
+                },
+                "losses": losses,
+                "values": values,
+                "steps": tuple(
+                    Step(
+                        **{
+                            **step,
+                            "kept": tuple(step["kept"]),
+                            "removed": {int(i): why for i, why in step["removed"].items()},
+                        }
+                    )
+                    for step in steps
+                ),
+            }
+        )

@@ -1,0 +1,115 @@
+"""Models of a selection as trials of a study, for plots and the dashboard."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+from optuna.trial import TrialState
+
+from optuna_robust import trials
+from optuna_robust.model_key import model_key
+from optuna_robust.models import ModelSet
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from optuna_robust.criteria import Criterion
+    from optuna_robust.race import Race
+
+
+class SelectionTrials:
+    """Adds the models of a selection to a study when their fate is decided.
+
+    Args:
+        study:
+            The study.
+        models:
+            The models.
+        race:
+            Knows what was trained.
+        criterion:
+            Gives the trials their values.
+        sign:
+            -1 if the study maximises, else 1.
+    """
+
+    def __init__(
+        self, study: Study, models: ModelSet, race: Race, criterion: Criterion, sign: int
+    ) -> None:
+        self._study = study
+        self._models = models
+        self._race = race
+        self._criterion = criterion
+        self._sign = sign
+        # Started again, a selection finds what it added before it was killed.
+        self._there = {
+            trial.user_attrs.get(trials.MODEL)
+            for trial in study.get_trials(deepcopy=False)
+            if trial.state.is_finished()
+        }
+
+    def add(self, model: int, stopped: str | None) -> None:
+        """Add a model.
+
+        Args:
+            model:
+                Its index.
+            stopped:
+                Why it was removed; None for a survivor.
+        """
+        params = self._models.params[model]
+        key = model_key(params)
+        if key in self._there:
+            return
+        self._there.add(key)
+        losses = self._race.records[model]
+        oriented = trials.oriented_from_record(losses, self._sign)
+        running = {
+            number: self._sign
+            * float(self._criterion.score([oriented[i] for i in oriented if i <= number]))
+            for number in oriented
+        }
+        reported = {number: value for number, value in running.items() if not math.isnan(value)}
+        value = reported[max(reported)] if reported else None
+        complete = stopped is None and value is not None
+        attrs = {
+            trials.MODEL: key,
+            trials.LOSSES: losses,
+            trials.SECONDS: self._race.seconds[model],
+            **trials.summary_attrs(losses, self._sign),
+        }
+        failures = self._race.failures.get(model)
+        if failures:
+            attrs[trials.FAILURES] = {str(number): why for number, why in failures.items()}
+        if stopped is not None:
+            attrs[trials.STOPPED] = stopped
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                value=value,
+                params=params,
+                distributions=self._distributions(model),
+                intermediate_values=reported,
+                user_attrs=attrs,
+            )
+        )
+
+    def _distributions(self, model: int) -> dict[str, BaseDistribution]:
+        """Return what the objective suggested from; else the values that there are."""
+        known = {
+            **self._models.distributions[model],
+            **self._race.distributions.get(model, {}),
+        }
+        return {
+            name: known.get(name) or self._choice_of_all(name)
+            for name in self._models.params[model]
+        }
+
+    def _choice_of_all(self, name: str) -> CategoricalDistribution:
+        values = (params[name] for params in self._models.params if name in params)
+        return CategoricalDistribution(tuple(dict.fromkeys(values)))

@@ -1,0 +1,8 @@
+"""The store: every instance ever trained, and who is training which."""
+
+from optuna_robust.store._claims import Claims
+from optuna_robust.store._rows import StoredInstance
+from optuna_robust.store._store import InstanceStore
+
+
+__all__ = ["Claims", "InstanceStore", "StoredInstance"]

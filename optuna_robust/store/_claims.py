@@ -1,0 +1,164 @@
+"""Claims: who trains which instance, and what came of it.
+
+Each function is a part of one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import Key
+from optuna_robust.evaluation import Outcome
+from optuna_robust.store import _rows
+from optuna_robust.store._schema import continued_trials
+from optuna_robust.store._schema import instances
+from optuna_robust.store._workers import dead_workers
+
+
+# Databases limit how many values a statement may name.
+_CHUNK = 200
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What became of the instances that a worker wanted to train.
+
+    Attributes:
+        granted: Those that the worker shall train.
+        finished: Those that were trained, and what came of them.
+        busy: Those that another worker is training.
+    """
+
+    granted: set[Key] = field(default_factory=set)
+    finished: dict[Key, Outcome] = field(default_factory=dict)
+    busy: set[Key] = field(default_factory=set)
+
+
+def find(connection: sa.Connection, experiment: int, keys: set[Key]) -> dict[Key, sa.Row[Any]]:
+    """Return the rows of those instances that are there."""
+    model_keys = sorted({key[0] for key in keys})
+    numbers = sorted({key[2] for key in keys})
+    found = {}
+    for start in range(0, len(model_keys), _CHUNK):
+        for first in range(0, len(numbers), _CHUNK):
+            rows = connection.execute(
+                sa.select(instances).where(
+                    instances.c.experiment_id == experiment,
+                    instances.c.model_key.in_(model_keys[start : start + _CHUNK]),
+                    instances.c.number.in_(numbers[first : first + _CHUNK]),
+                )
+            )
+            for row in rows:
+                key = (row.model_key, row.phase, row.number, row.own)
+                if key in keys:
+                    found[key] = row
+    return found
+
+
+def claim(connection: sa.Connection, experiment: int, worker: str, jobs: Sequence[Job]) -> Claims:
+    """Claim instances that nobody has trained and no living worker is training."""
+    rows = find(connection, experiment, {job.key for job in jobs})
+    others = {row.worker_id for row in rows.values() if row.state == _rows.RUNNING} - {worker}
+    dead = dead_workers(connection, others)
+    claims = Claims()
+    new = []
+    for job in {job.key: job for job in jobs}.values():
+        row = rows.get(job.key)
+        if row is None:
+            new.append(
+                {
+                    **_rows.job_columns(job),
+                    "experiment_id": experiment,
+                    "state": _rows.RUNNING,
+                    "worker_id": worker,
+                    "begun": time.time(),
+                }
+            )
+            claims.granted.add(job.key)
+        elif row.state in _rows.FINISHED:
+            claims.finished[job.key] = _rows.row_outcome(row)
+        elif row.worker_id in dead and _take_over(connection, row, worker):
+            claims.granted.add(job.key)
+        else:
+            claims.busy.add(job.key)
+    if new:
+        connection.execute(sa.insert(instances), new)
+    return claims
+
+
+def record(
+    connection: sa.Connection, experiment: int, worker: str, job: Job, outcome: Outcome
+) -> bool:
+    """Keep what came of a claimed instance; False if the claim was taken over."""
+    recorded = connection.execute(
+        sa.update(instances)
+        .where(*_claimed_by(experiment, worker, job.key))
+        .values(**_rows.outcome_columns(outcome), finished=time.time())
+    )
+    return recorded.rowcount == 1
+
+
+def release(connection: sa.Connection, experiment: int, worker: str, jobs: Iterable[Job]) -> None:
+    """Give claims up."""
+    for job in jobs:
+        connection.execute(sa.delete(instances).where(*_claimed_by(experiment, worker, job.key)))
+
+
+def claim_trial(
+    connection: sa.Connection, experiment: int, worker: str, study_name: str, number: int
+) -> bool:
+    """Claim the right to continue a dead worker's trial; one living worker gets it."""
+    table = continued_trials
+    here = (
+        table.c.experiment_id == experiment,
+        table.c.study == study_name,
+        table.c.number == number,
+    )
+    holder = connection.scalar(sa.select(table.c.worker_id).where(*here))
+    if holder is None:
+        connection.execute(
+            sa.insert(table).values(
+                experiment_id=experiment, study=study_name, number=number, worker_id=worker
+            )
+        )
+        return True
+    if not dead_workers(connection, {holder}):
+        return False
+    taken = connection.execute(
+        sa.update(table).where(*here, table.c.worker_id == holder).values(worker_id=worker)
+    )
+    return taken.rowcount == 1
+
+
+def _take_over(connection: sa.Connection, row: sa.Row[Any], worker: str) -> bool:
+    taken = connection.execute(
+        sa.update(instances)
+        .where(
+            instances.c.id == row.id,
+            instances.c.state == _rows.RUNNING,
+            instances.c.worker_id == row.worker_id,
+        )
+        .values(worker_id=worker, begun=time.time())
+    )
+    return taken.rowcount == 1
+
+
+def _claimed_by(experiment: int, worker: str, key: Key) -> tuple[sa.ColumnElement[bool], ...]:
+    table = instances.c
+    return (
+        table.experiment_id == experiment,
+        table.model_key == key[0],
+        table.phase == key[1],
+        table.number == key[2],
+        table.own == key[3],
+        table.state == _rows.RUNNING,
+        table.worker_id == worker,
+    )

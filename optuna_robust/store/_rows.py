@@ -1,0 +1,186 @@
+"""Instances as rows of the database, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import json
+import math
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import distribution_to_json
+from optuna.distributions import json_to_distribution
+import sqlalchemy as sa
+
+from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import Key
+from optuna_robust.evaluation import Outcome
+from optuna_robust.model_key import canonical_json
+
+
+RUNNING, DONE, FAILED, PRUNED = "running", "done", "failed", "pruned"
+FINISHED = (DONE, FAILED, PRUNED)
+
+
+@dataclass(frozen=True)
+class StoredInstance:
+    """An instance as the store keeps it.
+
+    Attributes:
+        model_key: Hash of the model's hyperparameters.
+        params: The model's hyperparameters.
+        phase: ``"search"`` or ``"confirmation"``.
+        number: Number of the instance.
+        own: Number of the model whose own instance it is; None: common to all models.
+        seed: Seed of its initialisation.
+        order_seed: Seed of its order.
+        state: ``"running"``, ``"done"``, ``"failed"`` or ``"pruned"``.
+        outcome: What came of it; None while it is running.
+        begun: When it began, seconds since the epoch.
+        finished: When it ended; None while it is running.
+        worker: Host and process id that trained it; None if it was imported.
+    """
+
+    model_key: str
+    params: dict[str, Any]
+    phase: str
+    number: int
+    own: int | None
+    seed: int
+    order_seed: int
+    state: str
+    outcome: Outcome | None
+    begun: float
+    finished: float | None
+    worker: str | None
+
+    @property
+    def key(self) -> Key:
+        """What makes two trainings the same."""
+        return self.model_key, self.phase, self.number, -1 if self.own is None else self.own
+
+
+def state_of(outcome: Outcome) -> str:
+    """Return the state of a finished instance."""
+    if outcome.pruned:
+        return PRUNED
+    return DONE if outcome.failure is None else FAILED
+
+
+def job_columns(job: Job) -> dict[str, Any]:
+    """Return what is known of an instance before it is trained."""
+    key, phase, number, own = job.key
+    return {
+        "model_key": key,
+        "phase": phase,
+        "number": number,
+        "own": own,
+        "params": canonical_json(job.params),
+        "seed": job.instance.seed,
+        "order_seed": job.instance.order_seed,
+    }
+
+
+def outcome_columns(outcome: Outcome) -> dict[str, Any]:
+    """Return what is known of an instance once it was trained.
+
+    Raises:
+        ValueError: If an instance that succeeded has no finite loss, or another one has a loss.
+    """
+    state, loss = state_of(outcome), outcome.loss
+    if loss is not None and (state != DONE or not math.isfinite(loss)):
+        raise ValueError(f"An instance that is {state} cannot have the loss {loss}.")
+    if loss is None and state == DONE:
+        raise ValueError("An instance that is done must have a loss.")
+    return {
+        "state": state,
+        "loss": loss,
+        "seconds": outcome.seconds,
+        "failure": None if outcome.failure is None else storable(outcome.failure),
+        "user_attrs": _json(outcome.user_attrs),
+        "constraints": _json(outcome.constraints),
+        "learning_curve": _json(outcome.learning_curve),
+        "distributions": distributions_to_json(outcome.distributions),
+    }
+
+
+def imported_columns(instance: StoredInstance) -> dict[str, Any]:
+    """Return the columns of a finished instance that another store kept."""
+    if instance.outcome is None:
+        raise ValueError("Only finished instances can be imported.")
+    return {
+        "model_key": instance.model_key,
+        "phase": instance.phase,
+        "number": instance.number,
+        "own": -1 if instance.own is None else instance.own,
+        "params": canonical_json(instance.params),
+        "seed": instance.seed,
+        "order_seed": instance.order_seed,
+        **outcome_columns(instance.outcome),
+        "begun": instance.begun,
+        "finished": instance.finished,
+    }
+
+
+def row_outcome(row: sa.Row[Any]) -> Outcome:
+    """Return what came of a finished instance."""
+    return _outcome(row._mapping)
+
+
+def stored_instance(columns: Mapping[Any, Any], worker: str | None) -> StoredInstance:
+    """Return the instance that has these columns."""
+    return StoredInstance(
+        columns["model_key"],
+        json.loads(columns["params"]),
+        columns["phase"],
+        columns["number"],
+        None if columns["own"] < 0 else columns["own"],
+        columns["seed"],
+        columns["order_seed"],
+        columns["state"],
+        None if columns["state"] == RUNNING else _outcome(columns),
+        columns["begun"],
+        columns["finished"],
+        worker,
+    )
+
+
+def storable(text: str) -> str:
+    r"""Return a text as all databases can keep it: what they refuse is written as ``\x00``.
+
+    Exceptions name files, and names of files may have bytes that are no UTF-8.
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def distributions_to_json(distributions: Mapping[str, BaseDistribution]) -> str | None:
+    """Return distributions as JSON; None if there are none."""
+    if not distributions:
+        return None
+    return _json({name: distribution_to_json(each) for name, each in distributions.items()})
+
+
+def distributions_from_json(text: str | None) -> dict[str, BaseDistribution]:
+    """Return what :func:`distributions_to_json` wrote."""
+    if text is None:
+        return {}
+    return {name: json_to_distribution(each) for name, each in json.loads(text).items()}
+
+
+def _outcome(columns: Mapping[Any, Any]) -> Outcome:
+    curve = json.loads(columns["learning_curve"] or "{}")
+    return Outcome(
+        columns["loss"],
+        columns["failure"],
+        columns["state"] == PRUNED,
+        columns["seconds"],
+        {int(step): value for step, value in curve.items()},
+        json.loads(columns["user_attrs"] or "{}"),
+        json.loads(columns["constraints"] or "{}"),
+        distributions_from_json(columns["distributions"]),
+    )
+
+
+def _json(value: Mapping[Any, Any]) -> str | None:
+    return json.dumps(value) if value else None
