@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_robust.budget import MaxInstancesCallback
+    from optuna_robust.confirmation import confirm
+    from optuna_robust.confirmation_result import ConfirmationResult
     from optuna_robust.elimination import expected_trainings
     from optuna_robust.instance import Instance
     from optuna_robust.objective import MultiInstanceObjective
@@ -21,23 +23,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConfirmationResult",
     "Instance",
     "InstanceStore",
     "MaxInstancesCallback",
     "MultiInstanceObjective",
     "RobustnessPruner",
     "SelectionResult",
+    "confirm",
     "expected_trainings",
     "robust_select",
 ]
 
 _HOMES = {
+    "ConfirmationResult": "confirmation_result",
     "Instance": "instance",
     "InstanceStore": "store",
     "MaxInstancesCallback": "budget",
     "MultiInstanceObjective": "objective",
     "RobustnessPruner": "pruner",
     "SelectionResult": "selection_result",
+    "confirm": "confirmation",
     "expected_trainings": "elimination",
     "robust_select": "selection",
 }

@@ -40,8 +40,9 @@ CONTINUES = "robust:continues"
 # The key of a model that a selection added.
 MODEL = "robust:model"
 PREFIX = "robust:"
-# User attribute of a study.
+# User attributes of a study.
 SETTINGS = "robust:settings"
+CONFIRMATION = "robust:confirmation"
 
 # Stands in the list of losses for a failed instance that counts as the worst.
 WORST = "worst"

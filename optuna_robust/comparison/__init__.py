@@ -10,6 +10,7 @@ from optuna_robust.comparison._confirmation import probability_of_best
 from optuna_robust.comparison._confirmation import value_at
 from optuna_robust.comparison._intervals import bootstrap_interval
 from optuna_robust.comparison._intervals import Interval
+from optuna_robust.comparison._intervals import is_tail
 from optuna_robust.comparison._intervals import std_lower_bound
 from optuna_robust.comparison._reference import compare_with_reference
 from optuna_robust.comparison._reference import instances_to_reject
@@ -31,6 +32,7 @@ __all__ = [
     "get_test",
     "holm",
     "instances_to_reject",
+    "is_tail",
     "paired_criterion_test",
     "probability_of_best",
     "smallest_p_value",

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_count
 from optuna_robust.comparison._intervals import _MIN_BOOTSTRAP_INSTANCES
-from optuna_robust.comparison._intervals import _TAILS
 from optuna_robust.comparison._intervals import Interval
+from optuna_robust.comparison._intervals import is_tail
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
@@ -300,7 +300,7 @@ def paired_criterion_test(
         return _UNDEFINED
     interval = Interval(math.nan, math.nan)
     if (
-        chosen.name not in _TAILS
+        not is_tail(chosen)
         and losses.shape[1] >= _MIN_BOOTSTRAP_INSTANCES
         and np.isfinite(losses).all()
         and not fixed.all()

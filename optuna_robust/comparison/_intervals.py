@@ -28,6 +28,11 @@ class Interval(NamedTuple):
     high: float
 
 
+def is_tail(criterion: Criterion) -> bool:
+    """Tell whether a criterion describes the tail, for which bootstrap intervals are not valid."""
+    return criterion.name in _TAILS
+
+
 def bootstrap_interval(
     losses: npt.ArrayLike,
     criterion: str | Callable[[FloatArray], float] | Criterion = "mean",
@@ -72,7 +77,7 @@ def bootstrap_interval(
         True
     """
     chosen = get_criterion(criterion)
-    if chosen.name in _TAILS:
+    if is_tail(chosen):
         raise ValueError(
             f"criterion={chosen.name!r} has no valid bootstrap interval; choose a quantile, "
             "the mean, or a spread."

@@ -1,0 +1,406 @@
+"""The confirmation: what the best models are worth on fresh instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent.futures import Executor
+import itertools
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+import warnings
+
+import numpy as np
+from optuna.study import Study
+from tqdm.auto import tqdm
+
+from optuna_robust import trials
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
+from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.candidates import Candidate
+from optuna_robust.candidates import Search
+from optuna_robust.candidates import searched
+from optuna_robust.comparison import bootstrap_interval
+from optuna_robust.comparison import compare_with_reference
+from optuna_robust.comparison import holm
+from optuna_robust.comparison import Interval
+from optuna_robust.comparison import is_tail
+from optuna_robust.comparison import paired_criterion_test
+from optuna_robust.comparison import probability_of_best
+from optuna_robust.comparison import value_at
+from optuna_robust.confirmation_result import ConfirmationResult
+from optuna_robust.confirmation_result import ConfirmedModel
+from optuna_robust.confirmation_result import ConfirmedPair
+from optuna_robust.criteria import CRITERIA
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import rank_models
+from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import Job
+from optuna_robust.identical_losses import told_of_identical
+from optuna_robust.instance import check_n_instances
+from optuna_robust.instance import check_sources
+from optuna_robust.instance import FIRST_CONFIRMATION
+from optuna_robust.instance import Instance
+from optuna_robust.instance import SOURCES
+from optuna_robust.instance_pool import check_store
+from optuna_robust.instance_pool import open_pool
+from optuna_robust.judge import check_min_instances
+from optuna_robust.progress import seconds_between_updates
+from optuna_robust.selection_result import SelectionResult
+from optuna_robust.workers import check_workers
+
+
+if TYPE_CHECKING:
+    from optuna_robust.instance_pool import InstancePool
+    from optuna_robust.instance_pool import Trained
+    from optuna_robust.store import InstanceStore
+
+
+# Stopping early: the first look, and the instances between looks.
+_FIRST_LOOK, _BETWEEN_LOOKS = 10, 5
+
+
+def confirm(
+    study_or_result: Study | SelectionResult,
+    objective: Callable[..., Any],
+    *,
+    n_models: int = 3,
+    n_instances: int = 30,
+    criterion: str | Callable[[FloatArray], float] | Criterion | None = None,
+    confidence: float = 0.95,
+    stop_early: bool = False,
+    alpha: float = 0.05,
+    on_failure: str | None = None,
+    vary: Iterable[str] | None = None,
+    seed: int | None = None,
+    seed_function: Callable[[int], object] | None = None,
+    n_jobs: int = 1,
+    executor: Executor | None = None,
+    store: InstanceStore | None = None,
+    show_progress_bar: bool = False,
+) -> ConfirmationResult:
+    """Train the best models of a search on fresh instances, and say what they are worth.
+
+    The number that won a search is the best of many, and therefore better than what the model is
+    worth. Fresh instances, of seeds that no search uses, tell how much. That is unbiased over
+    instances; over data only if the objective judges them by data that the search has not seen,
+    which it can tell by ``instance.phase == "confirmation"``.
+
+    Example:
+        >>> import optuna
+        >>> import optuna_robust as opr
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> def objective(trial, instance=opr.Instance(0)):
+        ...     x = trial.suggest_float("x", -1, 1)
+        ...     return x**2 + 0.2 * instance.rng.normal()
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> study.optimize(lambda trial: objective(trial, opr.Instance(trial.number)), n_trials=40)
+        >>> result = opr.confirm(study, objective, n_models=2)
+        >>> result.losses.shape, result.models[0].optimism > 0
+        ((2, 30), True)
+
+    Args:
+        study_or_result:
+            A study, also one that was run without this package, or the result of
+            :func:`~optuna_robust.robust_select`.
+        objective:
+            ``objective(trial)`` or ``objective(trial, instance)``, as in the search.
+        n_models:
+            How many of the best models; if there are fewer, all.
+        n_instances:
+            Fresh instances of each. Their numbers start at 1 000 000, above those of any search.
+        criterion:
+            What the models are compared by. Default: that of the search; ``"q3+iqr"`` for a study
+            of one training a model.
+        confidence:
+            Nominal coverage of the intervals.
+        stop_early:
+            Stop when the exchange test tells the best model from each other one, after 10, 15,
+            20, … instances (Holm's correction for the models, Bonferroni's for the looks).
+        alpha:
+            Error rate of ``stop_early``.
+        on_failure:
+            As in :func:`~optuna_robust.robust_select`. Default: as in the search, else
+            ``"worst"``.
+        vary:
+            Sources of variation that differ between instances. Default: as in the search, else
+            all.
+        seed:
+            All instances' seeds come from it. Default: as in the search, else 0.
+        seed_function:
+            Called with ``instance.seed`` before every instance, to seed other libraries.
+        n_jobs:
+            As in :func:`~optuna_robust.robust_select`.
+        executor:
+            As there.
+        store:
+            Keeps the instances, and knows those that were trained before.
+        show_progress_bar:
+            Show one.
+
+    Returns:
+        The models' confirmed values with intervals, their optimism, and how they compare. A study
+        keeps it, too, in its user attribute ``robust:confirmation``.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or unknown, the study has no complete trial or
+            several objectives, or the store has instances of another seed or ``vary``; before
+            anything is trained.
+    """
+    evaluator = Evaluator(objective, seed_function)
+    search = searched(study_or_result)
+    check_count("n_models", n_models, minimum=1)
+    n_instances = check_n_instances(n_instances)
+    chosen = _criterion(criterion, search)
+    check_min_instances(chosen, n_instances)
+    check_between("confidence", confidence, 0.0, 1.0)
+    check_between("alpha", alpha, 0.0, 1.0)
+    on_failure = on_failure or search.settings.get("on_failure", "worst")
+    check_choice("on_failure", on_failure, FAILURE_POLICIES)
+    sources = check_sources(search.settings.get("vary", SOURCES) if vary is None else vary)
+    seed = check_count("seed", search.settings.get("seed", 0) if seed is None else seed, minimum=0)
+    n_jobs = check_workers(n_jobs, executor)
+    check_store(store)
+    candidates = search.candidates[:n_models]
+
+    def make_job(candidate: Candidate, position: int) -> Job:
+        instance = Instance(
+            FIRST_CONFIRMATION + position,
+            study_seed=seed,
+            phase="confirmation",
+            vary=sources,
+        )
+        return Job(candidate.params, instance, candidate.index, search.direction)
+
+    with (
+        open_pool(
+            evaluator,
+            n_jobs=n_jobs,
+            executor=executor,
+            store=store,
+            raise_failures=on_failure == "raise",
+            seed=seed,
+            vary=sources,
+        ) as pool,
+        tqdm(
+            total=len(candidates) * n_instances,
+            unit=" instances",
+            disable=not show_progress_bar,
+            mininterval=seconds_between_updates(),
+        ) as bar,
+    ):
+        fresh = _Fresh(len(candidates), search.sign, drops=on_failure == "drop")
+        looks = _looks(n_instances) if stop_early else [n_instances]
+        for upto in looks:
+            jobs = [
+                (row, make_job(candidate, position))
+                for position in range(fresh.n_instances, upto)
+                for row, candidate in enumerate(candidates)
+            ]
+            fresh.train(jobs, pool, bar.update)
+            if upto < n_instances and _is_clear(fresh.oriented(), chosen, alpha / len(looks)):
+                break
+    result = _result(
+        search,
+        candidates,
+        fresh,
+        criterion=chosen,
+        confidence=confidence,
+        n_instances=n_instances,
+    )
+    if isinstance(study_or_result, Study):
+        study_or_result.set_user_attr(trials.CONFIRMATION, result.to_dict())
+    return result
+
+
+class _Fresh:
+    """Fresh instances of the candidates."""
+
+    def __init__(self, n_models: int, sign: int, *, drops: bool) -> None:
+        self._sign = sign
+        self._drops = drops
+        self._losses: list[list[float]] = [[] for _ in range(n_models)]
+        self.failures: dict[int, dict[int, str]] = {}
+        self.numbers: dict[int, None] = {}
+        self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
+
+    @property
+    def n_instances(self) -> int:
+        return len(self._losses[0])
+
+    def oriented(self) -> FloatArray:
+        return np.array(self._losses, dtype=np.float64)
+
+    def train(
+        self, jobs: list[tuple[int, Job]], pool: InstancePool, on_instance: Callable[[], object]
+    ) -> None:
+        trained = pool.train([job for _, job in jobs])
+        for (row, _), each in zip(jobs, trained, strict=True):
+            self._take(row, each)
+            on_instance()
+
+    def _take(self, row: int, trained: Trained) -> None:
+        outcome, number = trained.outcome, trained.job.instance.number
+        self.numbers[number] = None
+        self.n_reused += trained.reused
+        self.n_trainings += not trained.reused
+        self.seconds += outcome.seconds
+        if outcome.loss is not None:
+            self._losses[row].append(self._sign * outcome.loss)
+            return
+        self._losses[row].append(math.nan if self._drops else math.inf)
+        self.failures.setdefault(row, {})[number] = str(outcome.failure)
+
+
+def _criterion(
+    criterion: str | Callable[[FloatArray], float] | Criterion | None, search: Search
+) -> Criterion:
+    if criterion is not None:
+        return get_criterion(criterion)
+    if search.criterion is None:
+        return get_criterion("q3+iqr")
+    if search.criterion not in CRITERIA:
+        raise ValueError(
+            f"The search used a criterion of its own, {search.criterion!r}: give it as criterion."
+        )
+    return get_criterion(search.criterion)
+
+
+def _looks(n_instances: int) -> list[int]:
+    return [*range(_FIRST_LOOK, n_instances, _BETWEEN_LOOKS), n_instances]
+
+
+def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:
+    """Tell whether the best model is told from each other one."""
+    best, *others = rank_models(criterion.score(oriented))
+    p_values = [
+        paired_criterion_test(oriented[best], oriented[other], criterion).p_value
+        for other in others
+    ]
+    return bool(np.all(holm(p_values) < alpha)) if p_values else True
+
+
+def _result(
+    search: Search,
+    candidates: tuple[Candidate, ...],
+    fresh: _Fresh,
+    *,
+    criterion: Criterion,
+    confidence: float,
+    n_instances: int,
+) -> ConfirmationResult:
+    oriented, sign = fresh.oriented(), search.sign
+    for candidate, losses in zip(candidates, oriented, strict=True):
+        message = told_of_identical(
+            losses[~np.isnan(losses)], f"model {candidate.index}", n_instances, sign
+        )
+        if message is not None:
+            warnings.warn(message, stacklevel=3)
+    probabilities = probability_of_best(oriented, criterion)
+    scores = criterion.score(oriented)
+    models = tuple(
+        _confirmed(
+            candidate,
+            losses,
+            criterion=criterion,
+            confidence=confidence,
+            sign=sign,
+            probability=float(probability),
+        )
+        for candidate, losses, probability in zip(candidates, oriented, probabilities, strict=True)
+    )
+    best = int(rank_models(scores)[0])
+    return ConfirmationResult(
+        best_params=models[best].params,
+        best_index=best,
+        models=models,
+        pairs=_pairs(oriented, criterion, confidence, sign),
+        losses=sign * oriented,
+        instance_numbers=tuple(fresh.numbers),
+        n_trainings=fresh.n_trainings,
+        n_reused=fresh.n_reused,
+        seconds=fresh.seconds,
+        failures=fresh.failures,
+        criterion=criterion.name,
+        confidence=confidence,
+        direction=search.direction,
+        stopped_early=fresh.n_instances < n_instances,
+    )
+
+
+def _confirmed(
+    candidate: Candidate,
+    losses: FloatArray,
+    *,
+    criterion: Criterion,
+    confidence: float,
+    sign: int,
+    probability: float,
+) -> ConfirmedModel:
+    low_high = (
+        Interval(math.nan, math.nan)
+        if is_tail(criterion)
+        else bootstrap_interval(losses, criterion, confidence=confidence)
+    )
+    n_fresh = int(np.count_nonzero(~np.isnan(losses)))
+    if candidate.search_losses is None:
+        statistic, n_compared = get_criterion("mean"), 1
+        before = sign * candidate.search_value
+    else:
+        statistic, n_compared = criterion, min(n_fresh, len(candidate.search_losses))
+        before = value_at(candidate.search_losses, criterion, max(1, n_compared))
+    confirmed = value_at(losses, statistic, max(1, n_compared))
+    return ConfirmedModel(
+        candidate.params,
+        candidate.index,
+        candidate.search_value,
+        sign * float(criterion.score(losses)),
+        low_high if sign > 0 else Interval(-low_high.high, -low_high.low),
+        float(np.subtract(confirmed, before)),
+        statistic.name,
+        n_compared,
+        probability,
+    )
+
+
+def _pairs(
+    oriented: FloatArray, criterion: Criterion, confidence: float, sign: int
+) -> tuple[ConfirmedPair, ...]:
+    couples = list(itertools.combinations(range(len(oriented)), 2))
+    found = [
+        paired_criterion_test(oriented[first], oriented[second], criterion, confidence=confidence)
+        for first, second in couples
+    ]
+    columns = [
+        holm([each.p_value for each in found]),
+        *(
+            holm([_p_value(oriented[first], oriented[second], test) for first, second in couples])
+            for test in ("wilcoxon", "pitman-morgan")
+        ),
+    ]
+    pairs = []
+    for position, ((first, second), each) in enumerate(zip(couples, found, strict=True)):
+        low, high = each.interval
+        pairs.append(
+            ConfirmedPair(
+                first,
+                second,
+                sign * each.difference,
+                Interval(low, high) if sign > 0 else Interval(-high, -low),
+                *(float(column[position]) for column in columns),
+            )
+        )
+    return tuple(pairs)
+
+
+def _p_value(x: FloatArray, y: FloatArray, test: str) -> float:
+    common = ~(np.isnan(x) | np.isnan(y))
+    if not common.any():
+        return math.nan
+    return float(compare_with_reference(x[common][None], y[common], test)[0])

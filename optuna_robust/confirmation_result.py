@@ -1,0 +1,209 @@
+"""What a confirmation found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+import json
+from pathlib import Path
+from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optuna_robust.comparison import Interval
+from optuna_robust.criteria import FloatArray
+from optuna_robust.hdf5_files import open_hdf5
+from optuna_robust.hdf5_files import writing_hdf5
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_FORMAT = "optuna_robust.ConfirmationResult"
+
+
+@dataclass(frozen=True)
+class ConfirmedModel:
+    """A model on fresh instances. Values are in the user's orientation.
+
+    Attributes:
+        params: Its hyperparameters.
+        index: Number of its trial, or its index in the selection.
+        search_value: What the search said: the criterion, or the value of an ordinary trial.
+        value: The criterion on the fresh instances.
+        interval: Bootstrap interval of the value; NaN where there is no valid one.
+        optimism: How much better the search found the model than the fresh instances do, by the
+            same statistic of equally many instances; positive: too optimistic.
+        statistic: Name of the statistic that optimism compares: the criterion, or the mean if the
+            search trained the model once.
+        n_compared: Number of instances of which it compares it.
+        probability_best: Share of bootstrap samples of the instances in which it is the best.
+    """
+
+    params: dict[str, Any]
+    index: int
+    search_value: float
+    value: float
+    interval: Interval
+    optimism: float
+    statistic: str
+    n_compared: int
+    probability_best: float
+
+
+@dataclass(frozen=True)
+class ConfirmedPair:
+    """Two models on the same fresh instances.
+
+    p-values are two-sided, and Holm (1979) corrects each column of them for the number of pairs.
+
+    Attributes:
+        first: Position of the one model.
+        second: Position of the other.
+        difference: Criterion of the first less that of the second, in the user's orientation.
+        interval: Paired bootstrap interval of the difference; NaN where there is no valid one.
+        p_value: Of an exchange test of the criterion.
+        p_level: Of Wilcoxon's signed ranks: do the losses lie elsewhere?
+        p_spread: Of Pitman and Morgan: are they wider?
+    """
+
+    first: int
+    second: int
+    difference: float
+    interval: Interval
+    p_value: float
+    p_level: float
+    p_spread: float
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ConfirmationResult:
+    """What :func:`~optuna_robust.confirm` found.
+
+    Attributes:
+        best_params: Hyperparameters of the best model by the confirmed criterion.
+        best_index: Its position in ``models``. The best of several is again slightly optimistic.
+        models: The models, in the order in which the search ranked them.
+        pairs: Every two of them.
+        losses: Losses in the user's orientation, shape ``(n_models, n_instances)``; NaN where an
+            instance was dropped, the worst infinity where it failed.
+        instance_numbers: Numbers of the instances, shape ``(n_instances,)``.
+        n_trainings: Instances that this call trained.
+        n_reused: Instances that it took from the store.
+        seconds: Seconds that all trainings took, added up.
+        failures: Why instances failed: by position of the model, by instance number.
+        criterion: Name of the criterion of ``value``.
+        confidence: Nominal coverage of the intervals.
+        direction: ``"minimize"`` or ``"maximize"``.
+        stopped_early: Whether the order was clear before all instances were trained.
+    """
+
+    best_params: dict[str, Any]
+    best_index: int
+    models: tuple[ConfirmedModel, ...]
+    pairs: tuple[ConfirmedPair, ...]
+    losses: FloatArray
+    instance_numbers: tuple[int, ...]
+    n_trainings: int
+    n_reused: int
+    seconds: float
+    failures: dict[int, dict[int, str]]
+    criterion: str
+    confidence: float
+    direction: str
+    stopped_early: bool
+
+    def __repr__(self) -> str:
+        """Say what was found in a few lines."""
+        best = self.models[self.best_index]
+        return (
+            f"ConfirmationResult(best_params={self.best_params!r}, {self.criterion}="
+            f"{best.value:.6g} [{best.interval.low:.6g}, {best.interval.high:.6g}] of "
+            f"{len(self.instance_numbers)} fresh instances, optimism={best.optimism:.3g}, "
+            f"best of {len(self.models)} with probability {best.probability_best:.2g}, "
+            f"n_trainings={self.n_trainings}, n_reused={self.n_reused})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with a row for every model.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        names = dict.fromkeys(name for model in self.models for name in model.params)
+        return pd.DataFrame(
+            {
+                "index": [model.index for model in self.models],
+                **{f"params_{name}": [m.params.get(name) for m in self.models] for name in names},
+                "search_value": [model.search_value for model in self.models],
+                "value": [model.value for model in self.models],
+                "low": [model.interval.low for model in self.models],
+                "high": [model.interval.high for model in self.models],
+                "optimism": [model.optimism for model in self.models],
+                "probability_best": [model.probability_best for model in self.models],
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as lists, dictionaries, numbers and strings."""
+        plain: dict[str, Any] = json.loads(
+            json.dumps({**asdict(self), "losses": self.losses.tolist()})
+        )
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ConfirmationResult:
+        """Return what :meth:`to_dict` returned.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        try:
+            return cls(
+                **{
+                    **plain,
+                    "models": tuple(
+                        ConfirmedModel(**{**model, "interval": Interval(*model["interval"])})
+                        for model in plain["models"]
+                    ),
+                    "pairs": tuple(
+                        ConfirmedPair(**{**pair, "interval": Interval(*pair["interval"])})
+                        for pair in plain["pairs"]
+                    ),
+                    "losses": np.array(plain["losses"], dtype=np.float64),
+                    "instance_numbers": tuple(plain["instance_numbers"]),
+                    "failures": {
+                        int(model): {int(number): why for number, why in failed.items()}
+                        for model, failed in plain["failures"].items()
+                    },
+                }
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"This is no confirmation: {error}.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to an HDF5 file; one that is there is replaced.
+
+        Raises:
+            ImportError: If h5py is not installed.
+        """
+        with writing_hdf5(path, _FORMAT) as file:
+            file.create_dataset("losses", data=self.losses)
+            file["result"] = json.dumps(self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> ConfirmationResult:
+        """Read a result that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ImportError: If h5py is not installed.
+            ValueError: If it is no such file.
+        """
+        with open_hdf5(path, _FORMAT) as file:
+            return cls.from_dict(json.loads(file["result"].asstr()[()]))
