@@ -28,9 +28,11 @@ from optuna.trial import create_trial
 from tqdm import tqdm
 
 import optuna_robust as opr
+from optuna_robust.model_trial import ModelTrial
 
 
 N_CHECKS = 10
+N_MODELS, N_INSTANCES = 604, 20
 STORAGES = ("memory", "journal", "sqlite", "grpc")
 
 
@@ -94,6 +96,7 @@ def measure(*, n_trials: int, storages: Sequence[str], n_repeats: int) -> list[C
             study = _filled_study(storage, n_trials, kind)
             found.append(_pruning_times(study, n_repeats, f"{kind}, {n_trials} trials"))
     found.append(_instance_times(n_repeats))
+    found.extend(_selection_times(kind, n_repeats) for kind in ("memory", "sqlite"))
     return found
 
 
@@ -157,6 +160,47 @@ def _instance_times(n_repeats: int) -> Comparison:
     )
     return Comparison(
         "an instance, in memory", "MultiInstanceObjective / a loop by hand", ours, theirs
+    )
+
+
+def _selection_times(kind: str, n_repeats: int) -> Comparison:
+    rng = np.random.default_rng(0)
+    losses = rng.normal(size=(N_MODELS, N_INSTANCES)) + 0.01 * np.arange(N_MODELS)[:, None]
+
+    def look_up(trial: optuna.Trial, instance: opr.Instance) -> float:
+        return float(losses[trial.suggest_int("model", 0, N_MODELS - 1), instance.number])
+
+    def select() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            store = opr.InstanceStore(
+                "sqlite://" if kind == "memory" else f"sqlite:///{Path(folder) / 'store.db'}"
+            )
+            start = time.perf_counter()
+            result = opr.robust_select(
+                look_up,
+                {"model": range(N_MODELS)},
+                n_instances=N_INSTANCES,
+                n_warmup_instances=N_INSTANCES - 1,  # every model has all its instances
+                store=store,
+            )
+            seconds = time.perf_counter() - start
+            store.close()
+        return seconds / result.n_trainings
+
+    def by_hand() -> float:
+        models = [ModelTrial({"model": model}) for model in range(N_MODELS)]
+        start = time.perf_counter()
+        for model in models:
+            for number in range(N_INSTANCES):
+                look_up(model, opr.Instance(number))  # type: ignore[arg-type]
+        return (time.perf_counter() - start) / losses.size
+
+    ours, theirs = _in_turn(n_repeats, select, by_hand)
+    return Comparison(
+        f"an instance of a selection, {kind}",
+        f"robust_select with a store, {N_MODELS} models x {N_INSTANCES} look-ups / a loop by hand",
+        ours,
+        theirs,
     )
 
 

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+import math
 from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from optuna.study import Study
 from optuna.study import StudyDirection
 
 from optuna_robust import trials
+from optuna_robust.comparison import value_at
+from optuna_robust.criteria import CRITERIA
+from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import identical
 from optuna_robust.criteria import rank_models
 from optuna_robust.model_key import model_key
 from optuna_robust.models import complete_trials
 from optuna_robust.selection_result import SelectionResult
+
+
+# Of a search that trained every model once.
+_DEFAULT_CRITERION = "q3+iqr"
+
+
+class Optimism(NamedTuple):
+    """How much better a search found a model than fresh instances do.
+
+    Attributes:
+        value: Positive: too optimistic. NaN where there is nothing to compare.
+        statistic: Name of the statistic that is compared.
+        n_compared: Of how many instances.
+    """
+
+    value: float
+    statistic: str
+    n_compared: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +59,36 @@ class Candidate:
     index: int
     search_value: float
     search_losses: FloatArray | None
+
+    def optimism(
+        self, fresh: FloatArray, criterion: Criterion, *, sign: int, drops: bool
+    ) -> Optimism:
+        """Return how much better the search found the model than fresh instances do.
+
+        Args:
+            fresh:
+                Its losses on fresh instances, to be minimised; NaN where one was dropped.
+            criterion:
+                What models are compared by.
+            sign:
+                -1 if losses were turned round to be minimised, else 1.
+            drops:
+                Whether failures are left out, also those that the search counted as the worst.
+        """
+        if self.search_losses is None:
+            statistic, n_compared = get_criterion("mean"), 1
+            before = sign * self.search_value
+        else:
+            losses = self.search_losses
+            if drops:
+                losses = losses[np.isfinite(losses)]
+            n_fresh = int(np.count_nonzero(~np.isnan(fresh)))
+            statistic, n_compared = criterion, min(n_fresh, len(losses))
+            before = _value_at(losses, statistic, n_compared)
+        # Python's floats: infinity minus infinity is NaN, without a warning.
+        return Optimism(
+            _value_at(fresh, statistic, n_compared) - before, statistic.name, n_compared
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +112,24 @@ class Search:
         """-1 if losses are turned round to be minimised, else 1."""
         return -1 if self.direction == "maximize" else 1
 
+    def chosen(
+        self, criterion: str | Callable[[FloatArray], float] | Criterion | None
+    ) -> Criterion:
+        """Return the criterion to compare the models by; None: that of the search.
+
+        Raises:
+            TypeError: If it is neither a name nor callable.
+            ValueError: If its name is unknown, or the search used a callable.
+        """
+        if criterion is not None:
+            return get_criterion(criterion)
+        name = self.criterion or _DEFAULT_CRITERION
+        if name not in CRITERIA:
+            raise ValueError(
+                f"The search used a criterion of its own, {name!r}: give it as criterion."
+            )
+        return get_criterion(name)
+
 
 def searched(source: object) -> Search:
     """Return what a search found.
@@ -70,24 +145,27 @@ def searched(source: object) -> Search:
             "confirm takes a study or the result of robust_select, but got "
             f"{type(source).__name__}."
         )
+    if len(source.directions) > 1:
+        raise ValueError(
+            f"The study {source.study_name!r} has {len(source.directions)} objectives, but a "
+            "confirmation ranks models by one criterion. Let robust_select choose among "
+            "[trial.params for trial in study.best_trials], and confirm its result."
+        )
     found = complete_trials(source)
     if not found:
         raise ValueError(f"The study {source.study_name!r} has no complete (and feasible) trials.")
     sign = -1 if source.direction == StudyDirection.MAXIMIZE else 1
     settings = source.user_attrs.get(trials.SETTINGS, {})
-    candidates = {
-        model_key(trial.params): Candidate(
-            trial.params,
-            trial.number,
-            trial.values[0],
-            np.array(list(trials.oriented_losses(trial, sign).values()), dtype=np.float64)
-            if trials.is_recorded(trial)
-            else None,
-        )
-        for trial in reversed(found)  # of the same model the best trial
-    }
+    candidates: dict[str, Candidate] = {}
+    for trial in found:
+        losses = None
+        if trials.is_recorded(trial):
+            by_instance = trials.oriented_losses(trial, sign)
+            losses = np.array(list(by_instance.values()), dtype=np.float64)
+        candidate = Candidate(_plain(trial.params), trial.number, trial.values[0], losses)
+        candidates.setdefault(model_key(trial.params), candidate)  # the best trial of a model
     return Search(
-        tuple(reversed(candidates.values())),
+        tuple(candidates.values()),
         "maximize" if sign < 0 else "minimize",
         settings.get("criterion", [None])[0],
         settings,
@@ -110,7 +188,7 @@ def _from_selection(result: SelectionResult) -> Search:
     return Search(
         tuple(
             Candidate(
-                result.models[model],
+                _plain(result.models[model]),
                 model,
                 float(result.values[model]),
                 sign * result.losses[model][~np.isnan(result.losses[model])],
@@ -121,3 +199,18 @@ def _from_selection(result: SelectionResult) -> Search:
         result.criterion,
         result.settings,
     )
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy, which the user may change, without NumPy's scalars, which JSON refuses."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in params.items()
+    }
+
+
+def _value_at(losses: FloatArray, criterion: Criterion, n: int) -> float:
+    """Return a criterion at n instances; NaN without any, and where the spread is unknown."""
+    if n == 0 or (criterion.kind == "spread" and identical(losses)):
+        return math.nan
+    return value_at(losses, criterion, n)

@@ -34,10 +34,8 @@ from optuna_robust.comparison import value_at
 from optuna_robust.confirmation_result import ConfirmationResult
 from optuna_robust.confirmation_result import ConfirmedModel
 from optuna_robust.confirmation_result import ConfirmedPair
-from optuna_robust.criteria import CRITERIA
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
-from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import rank_models
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
@@ -50,6 +48,7 @@ from optuna_robust.instance import SOURCES
 from optuna_robust.instance_pool import check_store
 from optuna_robust.instance_pool import open_pool
 from optuna_robust.judge import check_min_instances
+from optuna_robust.objective import MultiInstanceObjective
 from optuna_robust.progress import seconds_between_updates
 from optuna_robust.selection_result import SelectionResult
 from optuna_robust.workers import check_workers
@@ -57,7 +56,6 @@ from optuna_robust.workers import check_workers
 
 if TYPE_CHECKING:
     from optuna_robust.instance_pool import InstancePool
-    from optuna_robust.instance_pool import Trained
     from optuna_robust.store import InstanceStore
 
 
@@ -106,12 +104,15 @@ def confirm(
 
     Args:
         study_or_result:
-            A study, also one that was run without this package, or the result of
-            :func:`~optuna_robust.robust_select`.
+            A study, also one that was run without this package, of which the complete and feasible
+            trials are taken; or the result of :func:`~optuna_robust.robust_select`, of which the
+            survivors come first, then the models that were removed last.
         objective:
-            ``objective(trial)`` or ``objective(trial, instance)``, as in the search.
+            ``objective(trial)`` or ``objective(trial, instance)``, as in the search; not the
+            :class:`~optuna_robust.MultiInstanceObjective` around it.
         n_models:
-            How many of the best models; if there are fewer, all.
+            How many of the best models; if there are fewer, all. Models that come twice count
+            once.
         n_instances:
             Fresh instances of each. Their numbers start at 1 000 000, above those of any search.
         criterion:
@@ -121,12 +122,17 @@ def confirm(
             Nominal coverage of the intervals.
         stop_early:
             Stop when the exchange test tells the best model from each other one, after 10, 15,
-            20, … instances (Holm's correction for the models, Bonferroni's for the looks).
+            20, … instances (Holm's correction for the models, Bonferroni's for the looks). What
+            was stopped looks somewhat clearer than it is: intervals and p-values do not know of
+            the looks. A single model has no order, and gets all instances.
         alpha:
-            Error rate of ``stop_early``.
+            Error rate of ``stop_early``, if models that are equally good are alike; up to about
+            twice as much if their criterion is the same, but not their level and spread.
         on_failure:
             As in :func:`~optuna_robust.robust_select`. Default: as in the search, else
-            ``"worst"``.
+            ``"worst"``. With ``"drop"`` models are ranked by what they are expected to be at the
+            least number of instances that one of them has; ``probability_best`` favours those
+            that fail.
         vary:
             Sources of variation that differ between instances. Default: as in the search, else
             all.
@@ -151,17 +157,24 @@ def confirm(
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range or unknown, the study has no complete trial or
             several objectives, or the store has instances of another seed or ``vary``; before
-            anything is trained.
+            anything is trained. Or the objective asks for a hyperparameter that a model does not
+            have, or from a range in which its value is not.
     """
+    if isinstance(objective, MultiInstanceObjective):
+        raise TypeError(
+            "objective must be what the MultiInstanceObjective was made of: the wrapper itself "
+            "would train the instances of the search again."
+        )
     evaluator = Evaluator(objective, seed_function)
     search = searched(study_or_result)
-    check_count("n_models", n_models, minimum=1)
+    n_models = check_count("n_models", n_models, minimum=1)
     n_instances = check_n_instances(n_instances)
-    chosen = _criterion(criterion, search)
+    chosen = search.chosen(criterion)
     check_min_instances(chosen, n_instances)
-    check_between("confidence", confidence, 0.0, 1.0)
-    check_between("alpha", alpha, 0.0, 1.0)
-    on_failure = on_failure or search.settings.get("on_failure", "worst")
+    confidence = check_between("confidence", confidence, 0.0, 1.0)
+    alpha = check_between("alpha", alpha, 0.0, 1.0)
+    if on_failure is None:
+        on_failure = search.settings.get("on_failure", "worst")
     check_choice("on_failure", on_failure, FAILURE_POLICIES)
     sources = check_sources(search.settings.get("vary", SOURCES) if vary is None else vary)
     seed = check_count("seed", search.settings.get("seed", 0) if seed is None else seed, minimum=0)
@@ -170,12 +183,8 @@ def confirm(
     candidates = search.candidates[:n_models]
 
     def make_job(candidate: Candidate, position: int) -> Job:
-        instance = Instance(
-            FIRST_CONFIRMATION + position,
-            study_seed=seed,
-            phase="confirmation",
-            vary=sources,
-        )
+        number = FIRST_CONFIRMATION + position
+        instance = Instance(number, study_seed=seed, phase="confirmation", vary=sources)
         return Job(candidate.params, instance, candidate.index, search.direction)
 
     with (
@@ -196,8 +205,9 @@ def confirm(
         ) as bar,
     ):
         fresh = _Fresh(len(candidates), search.sign, drops=on_failure == "drop")
-        looks = _looks(n_instances) if stop_early else [n_instances]
-        for upto in looks:
+        may_stop = stop_early and len(candidates) > 1
+        looks = range(_FIRST_LOOK, n_instances if may_stop else 0, _BETWEEN_LOOKS)
+        for upto in (*looks, n_instances):
             jobs = [
                 (row, make_job(candidate, position))
                 for position in range(fresh.n_instances, upto)
@@ -224,10 +234,9 @@ class _Fresh:
 
     def __init__(self, n_models: int, sign: int, *, drops: bool) -> None:
         self._sign = sign
-        self._drops = drops
         self._losses: list[list[float]] = [[] for _ in range(n_models)]
+        self.drops = drops
         self.failures: dict[int, dict[int, str]] = {}
-        self.numbers: dict[int, None] = {}
         self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
 
     @property
@@ -241,49 +250,37 @@ class _Fresh:
         self, jobs: list[tuple[int, Job]], pool: InstancePool, on_instance: Callable[[], object]
     ) -> None:
         trained = pool.train([job for _, job in jobs])
-        for (row, _), each in zip(jobs, trained, strict=True):
-            self._take(row, each)
+        for (row, job), each in zip(jobs, trained, strict=True):
+            self.n_reused += each.reused
+            self.n_trainings += not each.reused
+            self.seconds += each.outcome.seconds
+            loss, number = each.outcome.loss, job.instance.number
+            if loss is None:
+                self.failures.setdefault(row, {})[number] = str(each.outcome.failure)
+                self._losses[row].append(math.nan if self.drops else math.inf)
+            else:
+                self._losses[row].append(self._sign * loss)
             on_instance()
-
-    def _take(self, row: int, trained: Trained) -> None:
-        outcome, number = trained.outcome, trained.job.instance.number
-        self.numbers[number] = None
-        self.n_reused += trained.reused
-        self.n_trainings += not trained.reused
-        self.seconds += outcome.seconds
-        if outcome.loss is not None:
-            self._losses[row].append(self._sign * outcome.loss)
-            return
-        self._losses[row].append(math.nan if self._drops else math.inf)
-        self.failures.setdefault(row, {})[number] = str(outcome.failure)
-
-
-def _criterion(
-    criterion: str | Callable[[FloatArray], float] | Criterion | None, search: Search
-) -> Criterion:
-    if criterion is not None:
-        return get_criterion(criterion)
-    if search.criterion is None:
-        return get_criterion("q3+iqr")
-    if search.criterion not in CRITERIA:
-        raise ValueError(
-            f"The search used a criterion of its own, {search.criterion!r}: give it as criterion."
-        )
-    return get_criterion(search.criterion)
-
-
-def _looks(n_instances: int) -> list[int]:
-    return [*range(_FIRST_LOOK, n_instances, _BETWEEN_LOOKS), n_instances]
 
 
 def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:
-    """Tell whether the best model is told from each other one."""
-    best, *others = rank_models(criterion.score(oriented))
+    """Tell whether the best of several models is told from each other one."""
+    best, *others = rank_models(_scores(oriented, criterion))
     p_values = [
         paired_criterion_test(oriented[best], oriented[other], criterion).p_value
         for other in others
     ]
-    return bool(np.all(holm(p_values) < alpha)) if p_values else True
+    return bool(np.all(holm(p_values) <= alpha))
+
+
+def _scores(oriented: FloatArray, criterion: Criterion) -> FloatArray:
+    """Return what models are ranked by: values of equally many instances, if some were dropped."""
+    scores = criterion.score(oriented)
+    counts = np.count_nonzero(~np.isnan(oriented), axis=1)
+    n_equal = counts[~np.isnan(scores)].min(initial=oriented.shape[1])
+    for row in np.flatnonzero(np.isfinite(scores) & (counts > n_equal)):
+        scores[row] = value_at(oriented[row], criterion, n_equal)
+    return scores
 
 
 def _result(
@@ -298,12 +295,11 @@ def _result(
     oriented, sign = fresh.oriented(), search.sign
     for candidate, losses in zip(candidates, oriented, strict=True):
         message = told_of_identical(
-            losses[~np.isnan(losses)], f"model {candidate.index}", n_instances, sign
+            losses[~np.isnan(losses)], f"the model {candidate.params}", n_instances, sign
         )
         if message is not None:
             warnings.warn(message, stacklevel=3)
     probabilities = probability_of_best(oriented, criterion)
-    scores = criterion.score(oriented)
     models = tuple(
         _confirmed(
             candidate,
@@ -311,18 +307,19 @@ def _result(
             criterion=criterion,
             confidence=confidence,
             sign=sign,
+            drops=fresh.drops,
             probability=float(probability),
         )
         for candidate, losses, probability in zip(candidates, oriented, probabilities, strict=True)
     )
-    best = int(rank_models(scores)[0])
+    best = int(rank_models(_scores(oriented, criterion))[0])
     return ConfirmationResult(
         best_params=models[best].params,
         best_index=best,
         models=models,
         pairs=_pairs(oriented, criterion, confidence, sign),
         losses=sign * oriented,
-        instance_numbers=tuple(fresh.numbers),
+        instance_numbers=tuple(range(FIRST_CONFIRMATION, FIRST_CONFIRMATION + fresh.n_instances)),
         n_trainings=fresh.n_trainings,
         n_reused=fresh.n_reused,
         seconds=fresh.seconds,
@@ -341,32 +338,28 @@ def _confirmed(
     criterion: Criterion,
     confidence: float,
     sign: int,
+    drops: bool,
     probability: float,
 ) -> ConfirmedModel:
-    low_high = (
+    interval = (
         Interval(math.nan, math.nan)
         if is_tail(criterion)
         else bootstrap_interval(losses, criterion, confidence=confidence)
     )
-    n_fresh = int(np.count_nonzero(~np.isnan(losses)))
-    if candidate.search_losses is None:
-        statistic, n_compared = get_criterion("mean"), 1
-        before = sign * candidate.search_value
-    else:
-        statistic, n_compared = criterion, min(n_fresh, len(candidate.search_losses))
-        before = value_at(candidate.search_losses, criterion, max(1, n_compared))
-    confirmed = value_at(losses, statistic, max(1, n_compared))
+    optimism = candidate.optimism(losses, criterion, sign=sign, drops=drops)
     return ConfirmedModel(
         candidate.params,
         candidate.index,
         candidate.search_value,
         sign * float(criterion.score(losses)),
-        low_high if sign > 0 else Interval(-low_high.high, -low_high.low),
-        float(np.subtract(confirmed, before)),
-        statistic.name,
-        n_compared,
+        _oriented_back(interval, sign),
+        *optimism,
         probability,
     )
+
+
+def _oriented_back(interval: Interval, sign: int) -> Interval:
+    return interval if sign > 0 else Interval(-interval.high, -interval.low)
 
 
 def _pairs(
@@ -377,30 +370,21 @@ def _pairs(
         paired_criterion_test(oriented[first], oriented[second], criterion, confidence=confidence)
         for first, second in couples
     ]
-    columns = [
-        holm([each.p_value for each in found]),
-        *(
-            holm([_p_value(oriented[first], oriented[second], test) for first, second in couples])
-            for test in ("wilcoxon", "pitman-morgan")
-        ),
-    ]
-    pairs = []
-    for position, ((first, second), each) in enumerate(zip(couples, found, strict=True)):
-        low, high = each.interval
-        pairs.append(
-            ConfirmedPair(
-                first,
-                second,
-                sign * each.difference,
-                Interval(low, high) if sign > 0 else Interval(-high, -low),
-                *(float(column[position]) for column in columns),
-            )
+    level, spread = (
+        [
+            float(compare_with_reference(oriented[[first]], oriented[second], test)[0])
+            for first, second in couples
+        ]
+        for test in ("wilcoxon", "pitman-morgan")
+    )
+    p_values = zip(*map(holm, ([each.p_value for each in found], level, spread)), strict=True)
+    return tuple(
+        ConfirmedPair(
+            first,
+            second,
+            sign * each.difference,
+            _oriented_back(each.interval, sign),
+            *map(float, adjusted),
         )
-    return tuple(pairs)
-
-
-def _p_value(x: FloatArray, y: FloatArray, test: str) -> float:
-    common = ~(np.isnan(x) | np.isnan(y))
-    if not common.any():
-        return math.nan
-    return float(compare_with_reference(x[common][None], y[common], test)[0])
+        for (first, second), each, adjusted in zip(couples, found, p_values, strict=True)
+    )

@@ -33,10 +33,12 @@ class ConfirmedModel:
         params: Its hyperparameters.
         index: Number of its trial, or its index in the selection.
         search_value: What the search said: the criterion, or the value of an ordinary trial.
-        value: The criterion on the fresh instances.
+        value: The criterion on the fresh instances; infinite where failures make it so, and for a
+            spread of identical losses, which is unknown.
         interval: Bootstrap interval of the value; NaN where there is no valid one.
         optimism: How much better the search found the model than the fresh instances do, by the
-            same statistic of equally many instances; positive: too optimistic.
+            same statistic of equally many instances; positive: too optimistic. Infinite if only
+            one of both is, NaN if both are.
         statistic: Name of the statistic that optimism compares: the criterion, or the mean if the
             search trained the model once.
         n_compared: Number of instances of which it compares it.
@@ -84,7 +86,8 @@ class ConfirmationResult:
     """What :func:`~optuna_robust.confirm` found.
 
     Attributes:
-        best_params: Hyperparameters of the best model by the confirmed criterion.
+        best_params: Hyperparameters of the best model by the confirmed criterion, at equal
+            numbers of instances where some were dropped.
         best_index: Its position in ``models``. The best of several is again slightly optimistic.
         models: The models, in the order in which the search ranked them.
         pairs: Every two of them.
@@ -145,6 +148,8 @@ class ConfirmationResult:
                 "low": [model.interval.low for model in self.models],
                 "high": [model.interval.high for model in self.models],
                 "optimism": [model.optimism for model in self.models],
+                "statistic": [model.statistic for model in self.models],
+                "n_compared": [model.n_compared for model in self.models],
                 "probability_best": [model.probability_best for model in self.models],
             }
         )
@@ -183,7 +188,7 @@ class ConfirmationResult:
                     },
                 }
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"This is no confirmation: {error}.") from error
 
     def save(self, path: str | Path) -> None:

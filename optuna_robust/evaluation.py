@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from functools import cached_property
 import inspect
 import math
@@ -133,6 +134,7 @@ class Evaluator:
                 what the model does not have, is not the model's behaviour.
         """
         start = time.perf_counter()
+        instance = replace(instance)  # its generator moves on: trained again, it begins again
         loss: float | None = None
         failure: str | None = None
         error: Exception | None = None
@@ -210,6 +212,7 @@ def as_loss(returned: object) -> float:
     if isinstance(returned, (str, bytes)) or not hasattr(returned, "__float__"):
         raise TypeError(wrong)
     try:
-        return float(returned)
+        # float() of a tensor with a gradient warns, and of an array with one element fails.
+        return float(returned.item() if hasattr(returned, "item") else returned)
     except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers
         raise ValueError(wrong) from None

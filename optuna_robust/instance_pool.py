@@ -6,14 +6,18 @@ from collections import deque
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from concurrent.futures import CancelledError
 from concurrent.futures import Executor
 from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import Future
 from concurrent.futures import wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from optuna_robust.instance import Source
     from optuna_robust.store import InstanceStore
 
+
+_logger = logging.getLogger(__name__)
 
 # An instance whose worker dies so often is taken to kill it.
 _MAX_DEATHS = 5
@@ -65,7 +71,7 @@ class InstancePool:
         workers:
             Train the instances.
         store:
-            Keeps them; None: nothing is kept.
+            Keeps them; None: nothing is kept, and a job's number stands for its model.
         raise_failures:
             Raise every failure.
         succeeded:
@@ -114,19 +120,20 @@ class InstancePool:
             Exception: What the objective raised, before any instance has succeeded or if failures
                 are to be raised.
         """
-        self._take_from_store([job for job in jobs if job.key not in self._trained])
+        self._take_from_store([job for job in jobs if self._key(job) not in self._trained])
         self._queue = self._missing(jobs)
         spare = self._missing(ahead) if self._workers.width > 1 else deque()
         for job in jobs:
+            key = self._key(job)
             pause = _FIRST_LOOK
-            while job.key not in self._trained:
-                busy = self._submit(spare)
-                if self._running:
-                    self._collect(pause if busy else None)
-                elif busy:
-                    time.sleep(pause)
-                pause = min(2 * pause, _LAST_LOOK)
-            yield self._handed_out(job.key)
+            while key not in self._trained:
+                self._submit(spare)
+                if self._is_under_way(key):
+                    self._collect(None)
+                elif key not in self._trained:
+                    self._look_elsewhere(job, pause)
+                    pause = min(2 * pause, _LAST_LOOK)
+            yield self._handed_out(key)
 
     def add(self, job: Job, outcome: Outcome) -> Trained:
         """Take an instance that was trained before its model was known.
@@ -137,34 +144,47 @@ class InstancePool:
         Raises:
             Exception: As in :meth:`train`.
         """
-        claims = None if self._store is None else self._store.claim([job])
-        if claims is None or job.key in claims.granted:
-            self._keep(job, outcome)
-        else:
-            known = claims.finished.get(job.key)
-            self._trained[job.key] = Trained(job, known or outcome, reused=known is not None)
-        return self._handed_out(job.key)
+        key = self._key(job)
+        known: Outcome | None = None
+        mine = True
+        if self._store is not None:
+            with self._given_up_if_interrupted([job]):
+                claims = self._store.claim([job])
+                known, mine = claims.finished.get(key), key in claims.granted
+        if mine:
+            with self._given_up_if_interrupted([job]):
+                self._keep(job, outcome)
+        self._trained.setdefault(key, Trained(job, known or outcome, reused=known is not None))
+        return self._handed_out(key)
 
     def known(self, job: Job) -> Trained | None:
         """Return an instance if the store has it."""
         self._take_from_store([job])
-        return self._handed_out(job.key) if job.key in self._trained else None
+        key = self._key(job)
+        return self._handed_out(key) if key in self._trained else None
 
     def close(self) -> None:
         """Give up what is not trained yet. What is being trained is kept if it gets finished."""
-        for future, job in self._running.items():
-            if future.cancel():
-                self._claimed[job.key] = job
-            else:
-                future.add_done_callback(partial(self._keep_late, job))
-        self._running = {}
         given_up = [
             *self._claimed.values(),
             *(self._trained[key].job for key in self._unkept if key in self._trained),
         ]
-        self._claimed, self._unkept = {}, set()
+        for future, job in self._running.items():
+            if future.cancel():
+                given_up.append(job)
+            else:
+                future.add_done_callback(partial(self._keep_late, job))
+        self._running, self._claimed, self._unkept = {}, {}, set()
         if self._store is not None and given_up:
             self._store.release(given_up)
+
+    def _key(self, job: Job) -> Key:
+        if self._store is not None:
+            return job.key
+        # What is not kept may have hyperparameters of any kind.
+        instance = job.instance
+        own = -1 if instance.model is None else instance.model
+        return str(job.number), instance.phase, instance.number, own
 
     def _take_from_store(self, jobs: Sequence[Job]) -> None:
         if self._store is None or not jobs:
@@ -175,46 +195,55 @@ class InstancePool:
                 self._trained[job.key] = Trained(job, found[job.key], reused=True)
 
     def _missing(self, jobs: Iterable[Job]) -> deque[Job]:
-        under_way = {job.key for job in self._running.values()}
-        missing = {job.key: job for job in jobs}
+        missing = {self._key(job): job for job in jobs}
         return deque(
             job
             for key, job in missing.items()
-            if key not in self._trained and key not in under_way
+            if key not in self._trained and not self._is_under_way(key)
         )
 
-    def _submit(self, spare: deque[Job]) -> bool:
-        """Give idle workers something to do; tells whether others train what is needed."""
-        idle = self._workers.width - len(self._running)
-        busy = False
-        if idle and not self._claimed:
-            busy = self._claim(self._queue, self._n_to_claim())
-            if not self._claimed:
-                self._claim(spare, idle)
-        for key in list(self._claimed)[:idle]:
-            job = self._claimed[key]
-            future = self._workers.submit(job)
-            del self._claimed[key]
-            self._running[future] = job
-        return busy
+    def _is_under_way(self, key: Key) -> bool:
+        return key in self._claimed or any(key == self._key(job) for job in self._running.values())
 
-    def _claim(self, queue: deque[Job], at_most: int) -> bool:
+    def _submit(self, spare: deque[Job]) -> None:
+        """Give idle workers something to do."""
+        idle = self._workers.width - len(self._running)
+        if len(self._claimed) < idle:
+            self._claim(self._queue, self._n_to_claim())
+        if len(self._claimed) < idle:
+            self._claim(spare, idle - len(self._claimed))
+        for key, job in list(islice(self._claimed.items(), idle)):
+            self._running[self._workers.submit(job)] = job
+            del self._claimed[key]
+
+    def _claim(self, queue: deque[Job], at_most: int) -> None:
         """Claim the next instances of a queue; puts back those that others are training."""
         wanted = [queue.popleft() for _ in range(min(len(queue), at_most))]
         if self._store is None:
-            self._claimed.update((job.key, job) for job in wanted)
-            return False
-        if not wanted:
-            return False
-        claims = self._store.claim(wanted)
-        for job in wanted:
-            if job.key in claims.granted:
-                self._claimed[job.key] = job
-            elif job.key in claims.finished:
-                self._trained[job.key] = Trained(job, claims.finished[job.key], reused=True)
-            else:
-                queue.append(job)
-        return bool(claims.busy)
+            self._claimed.update((self._key(job), job) for job in wanted)
+        elif wanted:
+            with self._given_up_if_interrupted(wanted):
+                claims = self._store.claim(wanted)
+                for job in wanted:
+                    if job.key in claims.granted:
+                        self._claimed[job.key] = job
+                    elif job.key in claims.finished:
+                        outcome = claims.finished[job.key]
+                        self._trained[job.key] = Trained(job, outcome, reused=True)
+                    else:
+                        queue.append(job)
+
+    @contextmanager
+    def _given_up_if_interrupted(self, jobs: Iterable[Job]) -> Iterator[None]:
+        """Have :meth:`close` give up what may have been claimed, say when Ctrl-C comes.
+
+        A claim of a process that lives would be respected forever.
+        """
+        try:
+            yield
+        except BaseException:
+            self._claimed.update((self._key(job), job) for job in jobs)
+            raise
 
     def _n_to_claim(self) -> int:
         width = self._workers.width
@@ -226,35 +255,49 @@ class InstancePool:
     def _collect(self, timeout: float | None) -> None:
         done, _ = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
         for future in done:
-            job = self._running.pop(future)
+            job = self._running[future]
             try:
                 outcome = future.result()
-            except BrokenProcessPool as error:
+            except (BrokenExecutor, CancelledError) as error:
                 self._bury(job, error)
-            except BaseException:
-                self._claimed[job.key] = job  # for close to give up
-                raise
             else:
                 self._keep(job, outcome)
+            del self._running[future]  # not before: what is interrupted is left to close
 
-    def _bury(self, job: Job, error: BrokenProcessPool) -> None:
-        """Have an instance trained again whose worker died, unless it seems to be the reason."""
-        deaths = self._deaths[job.key] = self._deaths.get(job.key, 0) + 1
-        if deaths < _MAX_DEATHS:
-            self._claimed = {job.key: job, **self._claimed}
+    def _look_elsewhere(self, job: Job, pause: float) -> None:
+        """Wait for an instance that others may be training, or no worker has come to yet."""
+        if self._running:
+            self._collect(pause)
         else:
-            failure = f"its worker process died {deaths} times: {error}"
-            self._keep(job, Outcome(None, failure, error=RuntimeError(failure)))
+            time.sleep(pause)
+        key = self._key(job)
+        if key not in self._trained:
+            self._take_from_store([job])
+        if key in self._trained:
+            self._queue = deque(each for each in self._queue if self._key(each) != key)
+
+    def _bury(self, job: Job, error: Exception) -> None:
+        """Have an instance trained again whose worker died, unless it seems to be the reason."""
+        key = self._key(job)
+        deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
+        if deaths < _MAX_DEATHS:
+            self._claimed = {key: job, **self._claimed}
+            return
+        failure = f"its worker process died {deaths} times: {error}"
+        died = RuntimeError(failure)
+        died.__cause__ = error
+        self._keep(job, Outcome(None, failure, error=died))
 
     def _keep(self, job: Job, outcome: Outcome) -> None:
+        key = self._key(job)
         self._seconds += outcome.seconds
         self._n_timed += 1
         if outcome.failure is not None and not outcome.pruned and self._may_raise(outcome):
-            self._unkept.add(job.key)
+            self._unkept.add(key)
         elif self._store is not None and not self._store.record(job, outcome):
             self._queue.append(job)  # taken over: what the other worker finds counts
             return
-        self._trained[job.key] = Trained(job, outcome, reused=False)
+        self._trained[key] = Trained(job, outcome, reused=False)
 
     def _may_raise(self, outcome: Outcome) -> bool:
         return self._raise_failures or (outcome.error is not None and not self.succeeded)
@@ -269,9 +312,9 @@ class InstancePool:
         elif self._raise_failures and not outcome.pruned:
             raise ValueError(self._told(trained))
         if key in self._unkept:
-            self._unkept.discard(key)
             if self._store is not None:
                 self._store.record(trained.job, outcome)
+            self._unkept.discard(key)
         return self._trained.pop(key)
 
     @staticmethod
@@ -285,14 +328,25 @@ class InstancePool:
     def _keep_late(self, job: Job, future: Future[Outcome]) -> None:
         if self._store is None:
             return
+        try:
+            self._keep_or_release(self._store, job, future)
+        except Exception as error:  # nobody would catch it
+            _logger.warning(
+                "Instance %d of trial %d was finished late and could not be kept: %s",
+                job.instance.number,
+                job.number,
+                error,
+            )
+
+    def _keep_or_release(self, store: InstanceStore, job: Job, future: Future[Outcome]) -> None:
         if future.cancelled() or future.exception() is not None:
-            self._store.release([job])
+            store.release([job])
             return
         outcome = future.result()
         if outcome.failure is not None and self._may_raise(outcome):
-            self._store.release([job])
+            store.release([job])
         else:
-            self._store.record(job, outcome)
+            store.record(job, outcome)
 
 
 @contextmanager
@@ -316,7 +370,7 @@ def open_pool(
         executor:
             As there.
         store:
-            The user's; None: one in memory.
+            The user's; None: nothing is kept.
         raise_failures:
             As in :class:`InstancePool`.
         seed:
@@ -328,21 +382,13 @@ def open_pool(
         TypeError: If the objective cannot be sent to another process.
         ValueError: If the store has instances of another seed or ``vary``.
     """
-    from optuna_robust.store import InstanceStore  # noqa: PLC0415  # SQLAlchemy takes its time
-
-    kept_in = InstanceStore() if store is None else store
-    try:
-        kept_in.bind(seed=seed, vary=vary)
-        workers = make_workers(evaluator, n_jobs, executor)
-        pool = InstancePool(workers, kept_in, raise_failures=raise_failures)
-        try:
-            yield pool
-        finally:
-            pool.close()
-            workers.close()
-    finally:
-        if store is None:
-            kept_in.close()
+    if store is not None:
+        store.bind(seed=seed, vary=vary)
+    workers = make_workers(evaluator, n_jobs, executor)
+    pool = InstancePool(workers, store, raise_failures=raise_failures)
+    # Our own workers end first, so that the pool knows what does not get finished any more.
+    with closing(pool), closing(workers):
+        yield pool
 
 
 def check_store(store: InstanceStore | None) -> InstanceStore | None:

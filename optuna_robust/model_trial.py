@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import optuna
@@ -45,10 +45,22 @@ class ModelTrial(FixedTrial):
         """All hyperparameters of the model, suggested yet or not."""
         return dict(self._params)
 
-    @cached_property
+    @property
     def study(self) -> Study:
-        """An empty study in memory, for callbacks that ask for the direction."""
-        return optuna.create_study(direction=self._direction)  # type: ignore[arg-type]
+        """A study in memory without trials, for callbacks that ask for the direction."""
+        return _study(self._direction)
+
+    def suggest_float(
+        self,
+        name: str,
+        low: float,
+        high: float,
+        *,
+        step: float | None = None,
+        log: bool = False,
+    ) -> float:
+        """Return the model's value as a float; it may be given as an integer."""
+        return float(super().suggest_float(name, low, high, step=step, log=log))
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name not in self._params:
@@ -60,20 +72,26 @@ class ModelTrial(FixedTrial):
         if known is not None:
             check_distribution_compatibility(known, distribution)
         if known != distribution:
-            self._check(name, distribution)
+            if not can_give(distribution, self._params[name]):
+                raise ModelMismatchError(
+                    f"The model's {name}={self._params[name]!r} is not what the objective may be "
+                    f"given: {distribution}."
+                )
             self._distributions[name] = distribution
         value = self._suggested_params[name] = self._params[name]
         return value
 
-    def _check(self, name: str, distribution: BaseDistribution) -> None:
-        try:  # checks that the value lies in the distribution
-            create_trial(
-                value=0.0,
-                params={name: self._params[name]},
-                distributions={name: distribution},
-            )
-        except (ValueError, TypeError):
-            raise ModelMismatchError(
-                f"The model's {name}={self._params[name]!r} is not what the objective may be "
-                f"given: {distribution}."
-            ) from None
+
+@cache
+def _study(direction: str) -> Study:
+    """Return one study for all trials of a process: Optuna logs a line for each."""
+    return optuna.create_study(direction=direction)  # type: ignore[arg-type]
+
+
+def can_give(distribution: BaseDistribution, value: Any) -> bool:
+    """Tell whether a value lies in a distribution."""
+    try:
+        create_trial(value=0.0, params={"": value}, distributions={"": distribution})
+    except (ValueError, TypeError):
+        return False
+    return True

@@ -113,9 +113,21 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: -trial.values[0] if maximise else trial.values[0])
 
 
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a model without NumPy's scalars, which JSON refuses."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in params.items()
+    }
+
+
 def _is_feasible(trial: FrozenTrial) -> bool:
-    constraints: Mapping[str, float] = getattr(trial, "constraints", {})
-    return all(value <= 0.0 for value in constraints.values())
+    constraints: Iterable[float]
+    if hasattr(trial, "constraints"):
+        constraints = trial.constraints.values()
+    else:  # Optuna 4
+        constraints = trial.system_attrs.get("constraints") or ()
+    return all(value <= 0.0 for value in constraints)
 
 
 def _is_space(models: object) -> bool:
@@ -147,7 +159,7 @@ def _from_list(models: Sequence[object]) -> ModelSet:
                 f"{dict(params)}."
             )
         positions[key] = position
-    return _without_distributions(dict(params) for params in models)  # type: ignore[call-overload]
+    return _without_distributions(models)  # type: ignore[arg-type]
 
 
 def _from_grid(grid: Mapping[str, object]) -> ModelSet:
@@ -157,7 +169,7 @@ def _from_grid(grid: Mapping[str, object]) -> ModelSet:
     for name, values in grid.items():
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
             raise TypeError(f"The grid's {name!r} must be a list of values, but was {values!r}.")
-        axes.append([value.item() if isinstance(value, np.generic) else value for value in values])
+        axes.append(list(values))
         if not axes[-1]:
             raise ValueError(f"The grid's {name!r} has no values.")
     return _merged(
@@ -171,7 +183,7 @@ def _sampled(
     space: Mapping[str, BaseDistribution], n_models: int, sampler: BaseSampler
 ) -> ModelSet:
     study = optuna.create_study(sampler=sampler)
-    drawn = [study.ask(dict(space)).params for _ in range(n_models)]
+    drawn = [plain(study.ask(dict(space)).params) for _ in range(n_models)]
     return _merged(ModelSet(tuple(drawn), (dict(space),) * n_models))
 
 
@@ -181,16 +193,16 @@ def _from_study(study: Study, n_models: int | None) -> ModelSet:
         raise ValueError(f"The study {study.study_name!r} has no complete (and feasible) trials.")
     merged = _merged(
         ModelSet(
-            tuple(trial.params for trial in trials),
+            tuple(plain(trial.params) for trial in trials),
             tuple(trial.distributions for trial in trials),
         )
     )
     return ModelSet(merged.params[:n_models], merged.distributions[:n_models])
 
 
-def _without_distributions(params: Iterable[dict[str, Any]]) -> ModelSet:
-    models = tuple(params)
-    return ModelSet(models, ({},) * len(models))
+def _without_distributions(models: Iterable[Mapping[str, Any]]) -> ModelSet:
+    params = tuple(map(plain, models))
+    return ModelSet(params, ({},) * len(params))
 
 
 def _merged(models: ModelSet) -> ModelSet:

@@ -27,6 +27,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.dead_trials import continue_dead_trials
+from optuna_robust.dead_trials import first_number
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
@@ -200,7 +201,7 @@ class MultiInstanceObjective:
             optuna.TrialPruned: If the pruner stops the trial, too many instances failed, or the
                 objective raised it.
         """
-        judge = self._judge(trial)
+        judge = self._begin(trial)
         run = TrialRun(trial, judge)
         pool = self._pool(trial)
         try:
@@ -234,17 +235,24 @@ class MultiInstanceObjective:
             weakref.WeakKeyDictionary()
         )
 
-    def _judge(self, trial: Trial) -> Judge:
-        """Return how trials of this study are judged; checks the study at its first trial."""
+    def _begin(self, trial: Trial) -> Judge:
+        """Begin a trial, and return how it is judged."""
         study = getattr(trial, "study", None)
         if study is None:
             raise TypeError(
                 "MultiInstanceObjective needs a trial of a study, but got a "
                 f"{type(trial).__name__}; study.enqueue_trial(params) evaluates fixed parameters."
             )
-        if self._store is not None:
-            continue_dead_trials(study, self._store)
-            trial.set_user_attr(trials.WORKER, self._store.worker())
+        if self._store is None:
+            return self._judge(study)
+        # First of all: a trial of which nobody knows whose it was cannot be continued.
+        trial.set_user_attr(trials.WORKER, self._store.worker())
+        judge = self._judge(study)
+        continue_dead_trials(study, self._store)
+        return judge
+
+    def _judge(self, study: Study) -> Judge:
+        """Return how trials of a study are judged; checks the study at its first trial."""
         with self._lock:
             pruner, judge = self._judges.get(study, (None, None))
             if judge is None or pruner is not study.pruner:
@@ -288,24 +296,28 @@ class MultiInstanceObjective:
 
         The first one is trained in this process, since it asks the sampler for the model.
         """
-        yield self._first(trial, pool)
+        # A trial that goes on has the instances of the one that it goes on with.
+        model = first_number(trial) if self._reshuffle else None
+        instances = [
+            Instance(number, study_seed=self._seed, vary=self._vary, model=model)
+            for number in range(self._n_instances)
+        ]
+        yield self._first(trial, instances[0], pool)
         direction = trial.study.direction if len(trial.study.directions) == 1 else None
         jobs = [
             Job(
                 trial.params,
-                self._instance(trial, number),
+                instance,
                 trial.number,
                 "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
             )
-            for number in range(1, self._n_instances)
+            for instance in instances[1:]
         ]
         for position, job in enumerate(jobs):
             ahead = jobs[position + 1 : position + pool.width]
             yield from pool.train([job], ahead)
 
-    def _first(self, trial: Trial, pool: InstancePool) -> Trained:
-        instance = self._instance(trial, 0)
-
+    def _first(self, trial: Trial, instance: Instance, pool: InstancePool) -> Trained:
         def known(params: Mapping[str, Any]) -> Trained | None:
             return pool.known(Job(params, instance, trial.number))
 
@@ -326,14 +338,6 @@ class MultiInstanceObjective:
             except ModelKnown:
                 return seen[0]
         return pool.add(Job(trial.params, instance, trial.number), outcome)
-
-    def _instance(self, trial: Trial, number: int) -> Instance:
-        return Instance(
-            number,
-            study_seed=self._seed,
-            vary=self._vary,
-            model=trial.number if self._reshuffle else None,
-        )
 
     def _train_here(
         self,

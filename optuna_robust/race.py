@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
+import itertools
 from typing import TYPE_CHECKING
 import warnings
 
@@ -146,13 +147,14 @@ class Race:
             seconds,
         )
 
-    def _ahead(self, number: int) -> list[Job]:
+    def _ahead(self, number: int) -> Iterator[Job]:
         """Return instances that the next waves may need, for workers that are idle before."""
-        ahead: list[Job] = []
-        while len(ahead) < self._pool.width and number < self._options.n_instances:
-            ahead.extend(self._make_job(model, number) for model in self.alive)
-            number += 1
-        return ahead[: self._pool.width]
+        later = (
+            self._make_job(model, each)
+            for each in range(number, self._options.n_instances)
+            for model in self.alive
+        )
+        return itertools.islice(later, self._pool.width)
 
     def _take(self, model: int, trained: Trained) -> str | None:
         """Take an instance into account; returns why the model cannot go on, if so."""

@@ -21,15 +21,16 @@ from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
 from optuna_robust.arguments import FAILURE_POLICIES
 from optuna_robust.comparison import get_test
-from optuna_robust.comparison import TESTS
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import rank_models
 from optuna_robust.elimination import check_warmup
-from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import EliminationRule
+from optuna_robust.elimination import expected_trainings
 from optuna_robust.elimination import get_rule
+from optuna_robust.elimination import Halving
+from optuna_robust.elimination import IncumbentTest
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.instance import check_n_instances
@@ -212,8 +213,9 @@ def robust_select(
         reduction_factor=reduction_factor,
         reshuffle=reshuffle,
     )
-    maximises = _maximises(direction, models, study)
+    callbacks = _check_callbacks(callbacks)
     chosen_from = model_set(models, n_models=n_models, sampler=sampler, seed=seed)
+    maximises = _maximises(direction, models, study)
     if n_select > len(chosen_from):
         raise ValueError(f"n_select={n_select} is more than the {len(chosen_from)} models.")
 
@@ -225,6 +227,13 @@ def robust_select(
 
     sign = -1 if maximises else 1
     options = RaceOptions(n_instances, n_select, chosen, sign, on_failure, float(max_failures))
+    if store is not None and store.settings() is not None:
+        store.bind(seed=seed, vary=sources)  # if it refuses, the study shall not have changed
+    if study is not None:
+        keep_settings(
+            study,
+            Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,)),
+        )
     with (
         open_pool(
             evaluator,
@@ -236,16 +245,12 @@ def robust_select(
             vary=sources,
         ) as pool,
         tqdm(
+            total=_expected(eliminates, len(chosen_from), n_instances, train_survivors),
             unit=" instances",
             disable=not show_progress_bar,
             mininterval=seconds_between_updates(),
         ) as bar,
     ):
-        if study is not None:
-            keep_settings(
-                study,
-                Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,)),
-            )
         race = Race(
             len(chosen_from),
             make_job=make_job,
@@ -272,7 +277,7 @@ def robust_select(
         steps=tuple(steps),
         n_trainings=race.n_trainings,
         n_reused=race.n_reused,
-        seconds=math.fsum(second for each in race.seconds for second in each),
+        seconds=math.fsum(step.seconds for step in steps),
         failures=race.failures,
         criterion=chosen.name,
         rule=eliminates.name,
@@ -321,6 +326,21 @@ def _run(race: Race, told: _Told, *, train_survivors: bool) -> list[Step]:
     return steps
 
 
+def _expected(
+    rule: EliminationRule, n_models: int, n_instances: int, train_survivors: bool
+) -> int | None:
+    """Return how many instances there will be, if the rule tells."""
+    if type(rule) is not Halving:
+        return None
+    return expected_trainings(
+        n_models,
+        rule.n_warmup_instances,
+        n_instances if train_survivors else None,
+        n_select=rule.n_select,
+        reduction_factor=rule.reduction_factor,
+    )
+
+
 def _rule(
     rule: str | EliminationRule,
     *,
@@ -332,30 +352,47 @@ def _rule(
     reduction_factor: float,
     reshuffle: bool,
 ) -> EliminationRule:
-    if not isinstance(rule, str):
-        if not callable(getattr(rule, "eliminate", None)):
-            raise TypeError(f"rule must be a name or an elimination rule, but was {rule!r}.")
-        if n_warmup_instances is not None:
-            raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
-        return rule
-    test = rule.removeprefix(DIRECTED_PREFIX)
-    if reshuffle and test in TESTS and get_test(test).paired:
+    if isinstance(rule, str):
+        if n_warmup_instances is None:
+            n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
+        found = get_rule(
+            rule,
+            criterion=criterion,
+            n_warmup_instances=n_warmup_instances,
+            n_select=n_select,
+            alpha=alpha,
+            reduction_factor=reduction_factor,
+        )
+    elif not _is_rule(rule):
+        raise TypeError(
+            f"rule must be a name or an elimination rule, with a name and the method eliminate, "
+            f"but was {rule!r}."
+        )
+    elif n_warmup_instances is not None:
+        raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
+    else:
+        found = rule
+    check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
+    if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
         raise ValueError(
             f"reshuffle=True gives every model instances of its own, which the paired test "
-            f"{test!r} cannot compare; choose another rule."
+            f"{found.test!r} cannot compare; choose another rule."
         )
-    if n_warmup_instances is None:
-        n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
-    check_count("n_warmup_instances", n_warmup_instances, minimum=0)
-    check_warmup(n_warmup_instances, n_instances)
-    return get_rule(
-        rule,
-        criterion=criterion,
-        n_warmup_instances=n_warmup_instances,
-        n_select=n_select,
-        alpha=alpha,
-        reduction_factor=reduction_factor,
+    return found
+
+
+def _is_rule(rule: object) -> bool:
+    return callable(getattr(rule, "eliminate", None)) and isinstance(
+        getattr(rule, "name", None), str
     )
+
+
+def _check_callbacks(
+    callbacks: Sequence[Callable[[Step], object]],
+) -> tuple[Callable[[Step], object], ...]:
+    if not isinstance(callbacks, Iterable) or not all(map(callable, found := tuple(callbacks))):
+        raise TypeError(f"callbacks must be a sequence of callables, but was {callbacks!r}.")
+    return found
 
 
 def _check_tolerance(tolerance: object, rule: object) -> None:

@@ -148,7 +148,7 @@ class SelectionResult:
         with writing_hdf5(path, _FORMAT) as file:
             file.create_dataset("losses", data=self.losses, compression="gzip")
             file.create_dataset("values", data=self.values)
-            file["rest"] = json.dumps(rest)
+            file["rest"] = json.dumps(rest, default=np.generic.item)
             file["steps"] = json.dumps([asdict(step) for step in self.steps])
 
     @classmethod

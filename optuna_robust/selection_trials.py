@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna.distributions import BaseDistribution
@@ -11,7 +12,9 @@ from optuna.trial import create_trial
 from optuna.trial import TrialState
 
 from optuna_robust import trials
+from optuna_robust.model_key import canonical_json
 from optuna_robust.model_key import model_key
+from optuna_robust.model_trial import can_give
 from optuna_robust.models import ModelSet
 
 
@@ -46,6 +49,7 @@ class SelectionTrials:
         self._race = race
         self._criterion = criterion
         self._sign = sign
+        self._elsewhere: dict[str, list[BaseDistribution]] = {}
         # Started again, a selection finds what it added before it was killed.
         self._there = {
             trial.user_attrs.get(trials.MODEL)
@@ -100,16 +104,35 @@ class SelectionTrials:
         )
 
     def _distributions(self, model: int) -> dict[str, BaseDistribution]:
-        """Return what the objective suggested from; else the values that there are."""
-        known = {
+        """Return what the objective suggested from; else what suits the values that there are."""
+        known = self._known(model)
+        return {
+            name: known[name] if name in known else self._suitable(name, value)
+            for name, value in self._models.params[model].items()
+        }
+
+    def _known(self, model: int) -> dict[str, BaseDistribution]:
+        return {
             **self._models.distributions[model],
             **self._race.distributions.get(model, {}),
         }
-        return {
-            name: known.get(name) or self._choice_of_all(name)
-            for name in self._models.params[model]
-        }
 
-    def _choice_of_all(self, name: str) -> CategoricalDistribution:
-        values = (params[name] for params in self._models.params if name in params)
-        return CategoricalDistribution(tuple(dict.fromkeys(values)))
+    def _suitable(self, name: str, value: Any) -> BaseDistribution:
+        """Return what other models' values were suggested from; else a choice of all values.
+
+        A study wants the same kind of distribution in all its trials.
+        """
+        if name not in self._elsewhere:
+            self._elsewhere[name] = self._of_all_models(name)
+        return next(each for each in self._elsewhere[name] if can_give(each, value))
+
+    def _of_all_models(self, name: str) -> list[BaseDistribution]:
+        distributions: list[BaseDistribution] = []
+        values: dict[str, Any] = {}
+        for model, params in enumerate(self._models.params):
+            known = self._known(model).get(name)
+            if known is not None and known not in distributions:
+                distributions.append(known)
+            if name in params:
+                values.setdefault(canonical_json({name: params[name]}), params[name])
+        return [*distributions, CategoricalDistribution(tuple(values.values()))]

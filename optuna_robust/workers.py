@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 import hashlib
 import os
 import pickle
@@ -43,6 +43,8 @@ _ONE_THREAD = {
 _IDLE_TIMEOUT = 60
 # How often a worker looks whether the process that it works for is alive, seconds.
 _LOOK_AFTER_PARENT = 1.0
+# How many objectives a worker process of an executor keeps.
+_MOST_EVALUATORS = 4
 
 
 def worker_index() -> int:
@@ -118,7 +120,7 @@ class LokyWorkers:
         payload = _pickled(evaluator)
         self._slots = [_Slot(index, payload) for index in range(n_jobs)]
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(self, _close_all, self._slots)
+        weakref.finalize(self, _close_all, self._slots)
 
     @property
     def width(self) -> int:
@@ -192,7 +194,7 @@ def make_workers(evaluator: Evaluator, n_jobs: int, executor: Executor | None) -
             told = getattr(executor, "_max_workers", None) or getattr(
                 executor, "num_workers", None
             )
-            n_jobs = told or os.cpu_count() or 1
+            n_jobs = told or _n_cores()
         return ExecutorWorkers(evaluator, executor, n_jobs)
     if n_jobs == 1:
         return InProcess(evaluator.evaluate)
@@ -206,14 +208,22 @@ def check_workers(n_jobs: object, executor: object) -> int:
         TypeError: If ``n_jobs`` is not an integer, or ``executor`` not an executor.
         ValueError: If ``n_jobs`` is neither positive nor -1.
     """
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    is_one = callable(getattr(executor, "submit", None)) and not isinstance(executor, type)
+    if executor is not None and not is_one:
         raise TypeError(
             "executor must be a concurrent.futures.Executor or have its method submit, but was "
             f"{executor!r}."
         )
     if n_jobs == -1:
-        return os.cpu_count() or 1
+        return _n_cores()
     return check_count("n_jobs", n_jobs, minimum=1)
+
+
+def _n_cores() -> int:
+    """Return how many cores this process may use, which in a container are not all there are."""
+    import loky  # noqa: PLC0415
+
+    return int(loky.cpu_count())
 
 
 class _Slot:
@@ -254,13 +264,17 @@ class _Slot:
     def _start(self) -> Any:
         import loky  # noqa: PLC0415
 
-        return loky.ProcessPoolExecutor(
+        executor = loky.ProcessPoolExecutor(
             max_workers=1,
             timeout=_IDLE_TIMEOUT,
             initializer=_begin_worker,
             initargs=(self._digest, self._payload, this_process()),
             env={**_ONE_THREAD, _WORKER: str(self._index)},
         )
+        # Or the program would not end before what is being trained, which nobody waits for.
+        with suppress(AttributeError):
+            executor._flags.kill_workers = True
+        return executor
 
 
 def _close_all(slots: list[_Slot]) -> None:
@@ -288,13 +302,17 @@ def _digest(payload: bytes) -> str:
 
 # What follows runs in the worker processes.
 
-_payloads: dict[str, bytes] = {}
+_sent: dict[str, bytes] = {}
+_evaluators: dict[str, Evaluator] = {}
+_evaluators_lock = threading.Lock()
 
 
 def _begin_worker(digest: str, payload: bytes, parent: Process) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    _payloads[digest] = payload
+    _sent[digest] = payload
+    if not parent.is_alive():
+        os._exit(1)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -306,23 +324,33 @@ def _end_with(parent: Process) -> None:
 
 
 def _evaluate(digest: str, payload: bytes | None, job: Job) -> Outcome:
-    if payload is not None:
-        _payloads.setdefault(digest, payload)
-    outcome = _evaluator(digest).evaluate(job)
-    return outcome if outcome.error is None else replace(outcome, error=_sendable(outcome.error))
+    import cloudpickle  # noqa: PLC0415
+
+    outcome = _evaluator(digest, payload).evaluate(job)
+    if outcome.error is None:
+        return outcome
+    # loky sends classes of __main__, too; other executors' means are not known.
+    dumps = cloudpickle.dumps if payload is None else pickle.dumps
+    return replace(outcome, error=_sendable(outcome.error, dumps))
 
 
-@cache
-def _evaluator(digest: str) -> Evaluator:
-    evaluator: Evaluator = pickle.loads(_payloads[digest])
-    return evaluator
+def _evaluator(digest: str, payload: bytes | None) -> Evaluator:
+    """Return an objective, unpickled once; payload None: it was sent when the process began."""
+    with _evaluators_lock:
+        if digest not in _evaluators:
+            evaluator = pickle.loads(_sent[digest] if payload is None else payload)
+            _sent.clear()  # the objective itself stays
+            while len(_evaluators) >= _MOST_EVALUATORS:
+                del _evaluators[next(iter(_evaluators))]
+            _evaluators[digest] = evaluator
+        return _evaluators[digest]
 
 
-def _sendable(error: Exception) -> Exception:
+def _sendable(error: Exception, dumps: Callable[[object], bytes]) -> Exception:
     """Return an exception that can be sent, with its traceback as a note."""
     text = "".join(traceback.format_exception(error))
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(dumps(error))
     except Exception:
         error = RuntimeError(f"{type(error).__name__}: {error}")
     error.add_note(f"In a worker process:\n{text}")

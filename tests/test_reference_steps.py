@@ -6,10 +6,16 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import optuna
 import pytest
 
+from optuna_robust import Instance
+from optuna_robust import robust_select
+from optuna_robust.elimination import EliminationRule
 from optuna_robust.elimination import get_rule
 
 
@@ -27,15 +33,19 @@ pytestmark = [
 ]
 
 
+Reference = dict[str, Any]
+Accuracies = dict[int, npt.NDArray[np.float64]]
+
+
 @pytest.fixture(scope="module")
-def reference():
+def reference() -> Reference:
     return json.loads(Path(FOLDER, "cct64_reference_steps.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def accuracies(reference):
+def accuracies(reference: Reference) -> Accuracies:
     """Accuracies by training size, columns in the order in which instances are trained."""
-    table = {}
+    table: dict[int, list[list[float]]] = {}
     with Path(FOLDER, "cct64_cifar10.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             ordered = [float(row[f"accuracy_{i}"]) for i in reference["instance_order"]]
@@ -43,7 +53,7 @@ def accuracies(reference):
     return {size: np.array(rows) for size, rows in table.items()}
 
 
-def rule_of(case):
+def rule_of(case: Reference) -> EliminationRule:
     if case["test"] is None:
         return get_rule("halving", criterion=case["criterion"], n_warmup_instances=case["k"])
     return get_rule(
@@ -54,7 +64,11 @@ def rule_of(case):
     )
 
 
-def test_reference_has_all_cases(reference, accuracies):
+def expected_steps(case: Reference) -> list[tuple[int, int, int, list[int]]]:
+    return [(s["step"], s["n_kept"], s["best"], s["kept"]) for s in case["steps"]]
+
+
+def test_reference_has_all_cases(reference: Reference, accuracies: Accuracies) -> None:
     assert len(reference["cases"]) == N_CASES
     assert {size: rows.shape for size, rows in accuracies.items()} == {
         size: (64, 20) for size in (10_000, 20_000, 30_000)
@@ -62,7 +76,9 @@ def test_reference_has_all_cases(reference, accuracies):
 
 
 @pytest.mark.parametrize("number", range(N_CASES))
-def test_reference_steps_are_reproduced(reference, accuracies, number):
+def test_reference_steps_are_reproduced_by_the_rule(
+    reference: Reference, accuracies: Accuracies, number: int
+) -> None:
     case = reference["cases"][number]
     rule = rule_of(case)
     losses = -accuracies[case["train_size"]]
@@ -77,6 +93,38 @@ def test_reference_steps_are_reproduced(reference, accuracies, number):
             steps.append((step, len(alive), decision.incumbent, list(alive)))
         if len(alive) == 1:
             break
-    expected = [(s["step"], s["n_kept"], s["best"], s["kept"]) for s in case["steps"]]
-    assert steps == expected
+    assert steps == expected_steps(case)
     assert n_trainings == case["n_trainings"]
+
+
+@pytest.mark.parametrize("number", range(N_CASES))
+def test_reference_steps_are_reproduced_by_robust_select(
+    reference: Reference, accuracies: Accuracies, number: int
+) -> None:
+    case = reference["cases"][number]
+    table = accuracies[case["train_size"]]
+
+    def accuracy(trial: optuna.Trial, instance: Instance) -> float:
+        model = trial.suggest_categorical("model", list(range(len(table))))
+        return float(table[model, instance.number])
+
+    warmup = case["k"] if case["test"] is None else case["start_step"] - 1
+    result = robust_select(
+        accuracy,
+        {"model": range(len(table))},
+        direction="maximize",
+        criterion=case["criterion"],
+        rule=case["test"] or "halving",
+        n_warmup_instances=warmup,
+        n_instances=table.shape[1],
+        alpha=case.get("alpha", 0.05),
+    )
+    steps = [
+        (step.step, len(step.kept), step.incumbent, list(step.kept))
+        for step in result.steps
+        if step.step > warmup
+    ]
+    assert steps == expected_steps(case)
+    assert result.n_trainings == sum(step.n_trained for step in result.steps)
+    assert result.n_trainings == case["n_trainings"]
+    assert result.survivors == tuple(case["steps"][-1]["kept"])

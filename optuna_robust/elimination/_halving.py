@@ -45,7 +45,8 @@ def expected_trainings(
         n_models:
             Number of models.
         n_warmup_instances:
-            Algorithm 1's k.
+            Algorithm 1's k. By a criterion that has no value of one instance (``"q3+iqr"``,
+            ``"std"``), nothing can be eliminated after the first, so that 0 costs what 1 costs.
         n_instances:
             The survivors are trained on until they have so many instances
             (``train_survivors=True``). Default: they are not.

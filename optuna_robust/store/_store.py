@@ -464,11 +464,9 @@ class InstanceStore:
 
 def _met(error: DBAPIError) -> bool:
     """Tell whether a transaction failed only because it met another one, as in a deadlock."""
-    told = error.orig
-    first = told.args[0] if told is not None and told.args else None
-    return not _MET.isdisjoint(
-        {getattr(told, "sqlstate", None), getattr(told, "pgcode", None), first}
-    )
+    codes = [getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")]
+    codes += getattr(error.orig, "args", ())[:1]
+    return any(isinstance(code, (str, int)) and code in _MET for code in codes)
 
 
 class _Forks:

@@ -1,0 +1,176 @@
+"""What there is to report of a study."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from optuna_robust import trials
+from optuna_robust.confirmation_result import ConfirmationResult
+from optuna_robust.models import complete_trials
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+# Names of states; those that are always told of, first.
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What there is to report of a study.
+
+    Attributes:
+        study: Its name.
+        directions: ``"minimize"`` or ``"maximize"``, for each objective.
+        value_names: What each of its trials' values is.
+        n_trials: Number of trials by state.
+        is_robust: Whether trials have several instances each.
+        n_trainings: Instances that the trials trained; one for an ordinary trial.
+        n_unpruned: Instances if no trial had been pruned; None if that is not known.
+        seconds: How long finished trials took.
+        settings: What losses depend on, as ``MultiInstanceObjective`` keeps it; empty without.
+        best: The best trials, the best first; of several objectives, of the Pareto front.
+        n_best: How many there are to choose from: complete trials, or the Pareto front.
+        confirmation: What ``confirm`` found, if it was called.
+        unreadable: Why the study's confirmation cannot be read, if so.
+    """
+
+    study: str
+    directions: tuple[str, ...]
+    value_names: tuple[str, ...]
+    n_trials: dict[str, int]
+    is_robust: bool
+    n_trainings: int
+    n_unpruned: int | None
+    seconds: float
+    settings: dict[str, Any]
+    best: tuple[FrozenTrial, ...]
+    n_best: int
+    confirmation: ConfirmationResult | None
+    unreadable: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as lists, dictionaries, numbers and strings."""
+        return {
+            "study": self.study,
+            "directions": list(self.directions),
+            "value_names": list(self.value_names),
+            "n_trials": self.n_trials,
+            "is_robust": self.is_robust,
+            "n_trainings": self.n_trainings,
+            "n_trainings_without_pruning": self.n_unpruned,
+            "seconds": self.seconds,
+            "settings": self.settings,
+            "best_trials": [
+                {
+                    "number": trial.number,
+                    "values": trial.values,
+                    "median": trial.user_attrs.get(trials.MEDIAN),
+                    "spread": trial.user_attrs.get(trials.SPREAD),
+                    "n_instances": trials.n_trainings(trial),
+                    "n_failures": n_failures(trial),
+                    "losses": trial.user_attrs.get(trials.LOSSES),
+                    "params": trial.params,
+                }
+                for trial in self.best
+            ],
+            "confirmation": None if self.confirmation is None else self.confirmation.to_dict(),
+        }
+
+
+def study_report(study: Study, *, n_trials: int) -> StudyReport:
+    """Return what there is to report of a study.
+
+    Args:
+        study:
+            Any study.
+        n_trials:
+            Number of the best trials to report.
+    """
+    everything = study.get_trials(deepcopy=False)
+    settings = dict(study.user_attrs.get(trials.SETTINGS, {}))
+    best = study.best_trials if len(study.directions) > 1 else complete_trials(study)
+    confirmation, unreadable = _confirmation(study)
+    counts = Counter(trial.state for trial in everything)
+    return StudyReport(
+        study=study.study_name,
+        directions=tuple(direction.name.lower() for direction in study.directions),
+        value_names=_value_names(study, settings),
+        n_trials={name: counts[state] for state, name in _STATES.items()},
+        is_robust=any(map(trials.is_recorded, everything)),
+        n_trainings=sum(map(trials.n_trainings, _own_trials(everything))),
+        n_unpruned=_n_unpruned(everything, settings),
+        seconds=math.fsum(map(_seconds, _own_trials(everything))),
+        settings=settings,
+        best=tuple(best[:n_trials]),
+        n_best=len(best),
+        confirmation=confirmation,
+        unreadable=unreadable,
+    )
+
+
+def n_failures(trial: FrozenTrial) -> int:
+    """Return how many instances of a trial failed."""
+    return len(trial.user_attrs.get(trials.FAILURES, {}))
+
+
+def _value_names(study: Study, settings: dict[str, Any]) -> tuple[str, ...]:
+    n = len(study.directions)
+    criteria = settings.get("criterion", [])
+    if len(criteria) == n:
+        return tuple(criteria)
+    if study.metric_names is not None:
+        return tuple(study.metric_names)
+    return ("value",) if n == 1 else tuple(f"value {i}" for i in range(n))
+
+
+def _own_trials(everything: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Leave out trials of dead workers that another trial went on with, and so repeats."""
+    continued = {
+        trial.user_attrs.get(trials.CONTINUES) for trial in everything if trials.is_recorded(trial)
+    }
+    return [trial for trial in everything if trial.number not in continued]
+
+
+def _n_unpruned(everything: list[FrozenTrial], settings: dict[str, Any]) -> int | None:
+    n_instances = settings.get("n_instances")
+    if n_instances is None:
+        return None
+    return sum(
+        n_instances
+        if trials.is_recorded(trial) and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        else trials.n_trainings(trial)
+        for trial in _own_trials(everything)
+    )
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    if trials.is_recorded(trial):
+        return math.fsum(trial.user_attrs.get(trials.SECONDS, []))
+    finished = trial.state.is_finished() and trial.duration is not None
+    return trial.duration.total_seconds() if finished and trial.duration else 0.0
+
+
+def _confirmation(study: Study) -> tuple[ConfirmationResult | None, str | None]:
+    kept = study.user_attrs.get(trials.CONFIRMATION)
+    if kept is None:
+        return None, None
+    try:
+        return ConfirmationResult.from_dict(kept), None
+    except ValueError as error:
+        return None, str(error)
