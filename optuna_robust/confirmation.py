@@ -48,7 +48,7 @@ from optuna_robust.instance import SOURCES
 from optuna_robust.instance_pool import check_store
 from optuna_robust.instance_pool import open_pool
 from optuna_robust.judge import check_min_instances
-from optuna_robust.objective import MultiInstanceObjective
+from optuna_robust.objective import check_unwrapped
 from optuna_robust.progress import seconds_between_updates
 from optuna_robust.selection_result import SelectionResult
 from optuna_robust.workers import check_workers
@@ -160,11 +160,7 @@ def confirm(
             anything is trained. Or the objective asks for a hyperparameter that a model does not
             have, or from a range in which its value is not.
     """
-    if isinstance(objective, MultiInstanceObjective):
-        raise TypeError(
-            "objective must be what the MultiInstanceObjective was made of: the wrapper itself "
-            "would train the instances of the search again."
-        )
+    check_unwrapped(objective)
     evaluator = Evaluator(objective, seed_function)
     search = searched(study_or_result)
     n_models = check_count("n_models", n_models, minimum=1)

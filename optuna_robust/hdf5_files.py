@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-import os
 from pathlib import Path
-import tempfile
 from typing import Any
+import uuid
 
 
 FORMAT_VERSION = 1
@@ -28,15 +27,12 @@ def writing_hdf5(path: str | Path, kind: str) -> Iterator[Any]:
     """
     h5py = _h5py()
     target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         with h5py.File(temporary, "w") as file:
             file.attrs["format"] = kind
             file.attrs["format_version"] = FORMAT_VERSION
             yield file
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -80,9 +76,3 @@ def _h5py() -> Any:
     except ImportError as error:
         raise ImportError('HDF5 files need h5py: pip install "optuna-robust[hdf5]".') from error
     return h5py
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

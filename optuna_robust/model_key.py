@@ -52,6 +52,8 @@ def model_key(params: Mapping[str, Any]) -> str:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, np.longdouble):
+        return float(value)
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{value!r} of type {type(value).__name__} is none of them")

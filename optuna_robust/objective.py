@@ -46,6 +46,7 @@ from optuna_robust.judge import check_returns
 from optuna_robust.judge import check_study
 from optuna_robust.judge import Judge
 from optuna_robust.judge import make_judge
+from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import keep_settings
 from optuna_robust.study_settings import Settings
 from optuna_robust.trial_run import TrialRun
@@ -258,21 +259,24 @@ class MultiInstanceObjective:
             if judge is None or pruner is not study.pruner:
                 judge = make_judge(study, self._criterion, self._returns, self._report)
                 check_study(study, judge, self._n_instances, self._reshuffle)
-                keep_settings(
-                    study,
-                    Settings(
-                        self._seed,
-                        self._vary,
-                        self._reshuffle,
-                        self._n_instances,
-                        self._on_failure,
-                        tuple(criterion.name for criterion in judge.criteria),
-                    ),
-                )
-                if self._store is not None:
-                    self._store.bind(seed=self._seed, vary=self._vary)
+                self._bind(study, judge)
                 self._judges[study] = (study.pruner, judge)
             return judge
+
+    def _bind(self, study: Study, judge: Judge) -> None:
+        """Keep what losses depend on in the study and the store; neither if one refuses."""
+        settings = Settings(
+            self._seed,
+            self._vary,
+            self._reshuffle,
+            self._n_instances,
+            self._on_failure,
+            tuple(criterion.name for criterion in judge.criteria),
+        )
+        check_settings(study, settings)
+        if self._store is not None:
+            self._store.bind(seed=self._seed, vary=self._vary)
+        keep_settings(study, settings)
 
     def _pool(self, trial: Trial) -> InstancePool:
         """Return what trains the instances of a trial after the first one."""
@@ -351,12 +355,10 @@ class MultiInstanceObjective:
     def _take(self, run: TrialRun, trained: Trained) -> None:
         """Take an instance into the trial's account; stops a trial that fails too often."""
         outcome = trained.outcome
+        run.add(trained, self._on_failure)
         if outcome.failure is None:
-            run.add(outcome, outcome.loss)
             self._warn_if_identical(run)
             return
-        counts_as_worst = self._on_failure == "worst" and not outcome.pruned
-        run.add(outcome, trials.WORST if counts_as_worst else None)
         if outcome.pruned:
             raise TrialPruned(outcome.failure)
         if run.n_failures > self._max_failures * self._n_instances:
@@ -384,3 +386,16 @@ class MultiInstanceObjective:
         if kind not in self._told:
             self._told.add(kind)
             warnings.warn(message, stacklevel=2)
+
+
+def check_unwrapped(objective: object) -> None:
+    """Check that an objective trains one instance.
+
+    Raises:
+        TypeError: If it is a :class:`MultiInstanceObjective`, which trains several.
+    """
+    if isinstance(objective, MultiInstanceObjective):
+        raise TypeError(
+            "objective must be what the MultiInstanceObjective was made of: the wrapper itself "
+            "trains several instances at each call."
+        )

@@ -11,7 +11,6 @@ import warnings
 
 import numpy as np
 
-from optuna_robust import trials
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
@@ -19,12 +18,11 @@ from optuna_robust.elimination import Decision
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Job
 from optuna_robust.identical_losses import told_of_identical
+from optuna_robust.model_record import ModelRecord
 from optuna_robust.selection_result import Step
 
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
     from optuna_robust.instance_pool import InstancePool
     from optuna_robust.instance_pool import Trained
 
@@ -85,11 +83,7 @@ class Race:
         self._on_instance = on_instance
         self.alive: tuple[int, ...] = tuple(range(n_models))
         self.oriented: FloatArray = np.full((n_models, 0), np.nan)
-        self.records: list[list[float | str | None]] = [[] for _ in range(n_models)]
-        self.seconds: list[list[float]] = [[] for _ in range(n_models)]
-        self.failures: dict[int, dict[int, str]] = {}
-        self.distributions: dict[int, dict[str, BaseDistribution]] = {}
-        self.n_trainings, self.n_reused = 0, 0
+        self.records = [ModelRecord() for _ in range(n_models)]
         self._warned = False
 
     @property
@@ -159,19 +153,9 @@ class Race:
     def _take(self, model: int, trained: Trained) -> str | None:
         """Take an instance into account; returns why the model cannot go on, if so."""
         outcome, number = trained.outcome, self.n_waves - 1
-        self.n_reused += trained.reused
-        self.n_trainings += not trained.reused
-        self.seconds[model].append(round(outcome.seconds, 6))
-        if outcome.distributions:
-            self.distributions[model] = outcome.distributions
-        loss: float | str | None = outcome.loss
-        if outcome.failure is not None:
-            self.failures.setdefault(model, {})[number] = outcome.failure
-            counts_as_worst = self._options.on_failure == "worst" and not outcome.pruned
-            loss = trials.WORST if counts_as_worst else None
-        self.records[model].append(loss)
-        losses = trials.oriented_from_record(self.records[model], self._options.sign)
-        self.oriented[model, number] = losses.get(number, np.nan)
+        record = self.records[model]
+        record.add(trained, self._options.on_failure)
+        self.oriented[model, number] = record.oriented(self._options.sign).get(number, np.nan)
         self._warn_if_identical(model)
         return outcome.failure if outcome.pruned else None
 
@@ -185,7 +169,7 @@ class Race:
     def _give_up_failing(self, decision: Decision, removed: dict[int, str]) -> None:
         limit = self._options.max_failures * self._options.n_instances
         for model in decision.kept:
-            failed = self.failures.get(model, {})
+            failed = self.records[model].failures
             if len(failed) > limit:
                 last = failed[max(failed)]
                 removed[model] = (

@@ -41,13 +41,14 @@ from optuna_robust.instance_pool import check_store
 from optuna_robust.instance_pool import open_pool
 from optuna_robust.judge import check_min_instances
 from optuna_robust.models import model_set
+from optuna_robust.objective import check_unwrapped
 from optuna_robust.progress import seconds_between_updates
 from optuna_robust.race import Race
 from optuna_robust.race import RaceOptions
 from optuna_robust.selection_result import SelectionResult
 from optuna_robust.selection_result import Step
 from optuna_robust.selection_trials import SelectionTrials
-from optuna_robust.study_settings import keep_settings
+from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import Settings
 from optuna_robust.workers import check_workers
 
@@ -68,7 +69,7 @@ def robust_select(
     *,
     n_models: int | None = None,
     sampler: BaseSampler | None = None,
-    direction: str | None = None,
+    direction: str | StudyDirection | None = None,
     criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr",
     rule: str | EliminationRule = "halving",
     n_instances: int = 20,
@@ -190,6 +191,7 @@ def robust_select(
             that a model does not have, or from a range in which its value is not.
         RuntimeError: If the objective raised ``TrialPruned`` for every model.
     """
+    check_unwrapped(objective)
     evaluator = Evaluator(objective, seed_function)
     reshuffle = bool(reshuffle)
     seed = check_count("seed", seed, minimum=0)
@@ -227,13 +229,9 @@ def robust_select(
 
     sign = -1 if maximises else 1
     options = RaceOptions(n_instances, n_select, chosen, sign, on_failure, float(max_failures))
-    if store is not None and store.settings() is not None:
-        store.bind(seed=seed, vary=sources)  # if it refuses, the study shall not have changed
+    settings = Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,))
     if study is not None:
-        keep_settings(
-            study,
-            Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,)),
-        )
+        check_settings(study, settings)
     with (
         open_pool(
             evaluator,
@@ -260,7 +258,9 @@ def robust_select(
             on_instance=bar.update,
         )
         told = _Told(
-            None if study is None else SelectionTrials(study, chosen_from, race, chosen, sign),
+            None
+            if study is None
+            else SelectionTrials(study, settings, chosen_from, race, options),
             callbacks,
             bar,
         )
@@ -275,10 +275,12 @@ def robust_select(
         values=sign * scores,
         survivors=race.alive,
         steps=tuple(steps),
-        n_trainings=race.n_trainings,
-        n_reused=race.n_reused,
+        n_trainings=sum(len(record.losses) - record.n_reused for record in race.records),
+        n_reused=sum(record.n_reused for record in race.records),
         seconds=math.fsum(step.seconds for step in steps),
-        failures=race.failures,
+        failures={
+            model: record.failures for model, record in enumerate(race.records) if record.failures
+        },
         criterion=chosen.name,
         rule=eliminates.name,
         direction=_DIRECTIONS[maximises],
@@ -332,13 +334,17 @@ def _expected(
     """Return how many instances there will be, if the rule tells."""
     if type(rule) is not Halving:
         return None
-    return expected_trainings(
-        n_models,
-        rule.n_warmup_instances,
-        n_instances if train_survivors else None,
-        n_select=rule.n_select,
-        reduction_factor=rule.reduction_factor,
+    raced, followed = (
+        expected_trainings(
+            n_models,
+            rule.n_warmup_instances,
+            upto,
+            n_select=rule.n_select,
+            reduction_factor=rule.reduction_factor,
+        )
+        for upto in (None, n_instances)
     )
+    return followed if train_survivors else min(raced, followed)
 
 
 def _rule(
@@ -400,9 +406,13 @@ def _check_tolerance(tolerance: object, rule: object) -> None:
         raise ValueError(f"tolerance={tolerance!r} means nothing to rule={rule!r}; leave it 0.")
 
 
-def _maximises(direction: str | None, models: object, study: Study | None) -> bool:
+def _maximises(
+    direction: str | StudyDirection | None, models: object, study: Study | None
+) -> bool:
     """Return the direction; checks that all that have one have the same."""
     told: dict[str, bool] = {}
+    if isinstance(direction, StudyDirection):
+        direction = direction.name.lower()
     if direction is not None:
         check_choice("direction", direction, _DIRECTIONS)
         told[f"direction={direction!r}"] = direction == "maximize"

@@ -16,13 +16,15 @@ from optuna_robust.model_key import canonical_json
 from optuna_robust.model_key import model_key
 from optuna_robust.model_trial import can_give
 from optuna_robust.models import ModelSet
+from optuna_robust.study_settings import keep_settings
+from optuna_robust.study_settings import Settings
 
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from optuna_robust.criteria import Criterion
     from optuna_robust.race import Race
+    from optuna_robust.race import RaceOptions
 
 
 class SelectionTrials:
@@ -31,24 +33,31 @@ class SelectionTrials:
     Args:
         study:
             The study.
+        settings:
+            What the losses depend on, which the study keeps with the first model.
         models:
             The models.
         race:
             Knows what was trained.
-        criterion:
-            Gives the trials their values.
-        sign:
-            -1 if the study maximises, else 1.
+        options:
+            What the race goes by.
     """
 
     def __init__(
-        self, study: Study, models: ModelSet, race: Race, criterion: Criterion, sign: int
+        self,
+        study: Study,
+        settings: Settings,
+        models: ModelSet,
+        race: Race,
+        options: RaceOptions,
     ) -> None:
         self._study = study
+        self._settings = settings
         self._models = models
         self._race = race
-        self._criterion = criterion
-        self._sign = sign
+        self._criterion = options.criterion
+        self._sign = options.sign
+        self._has_settings = False
         self._elsewhere: dict[str, list[BaseDistribution]] = {}
         # Started again, a selection finds what it added before it was killed.
         self._there = {
@@ -71,8 +80,11 @@ class SelectionTrials:
         if key in self._there:
             return
         self._there.add(key)
-        losses = self._race.records[model]
-        oriented = trials.oriented_from_record(losses, self._sign)
+        if not self._has_settings:
+            keep_settings(self._study, self._settings)
+            self._has_settings = True
+        record = self._race.records[model]
+        oriented = record.oriented(self._sign)
         running = {
             number: self._sign
             * float(self._criterion.score([oriented[i] for i in oriented if i <= number]))
@@ -83,15 +95,15 @@ class SelectionTrials:
         complete = stopped is None and value is not None
         attrs = {
             trials.MODEL: key,
-            trials.LOSSES: losses,
-            trials.SECONDS: self._race.seconds[model],
-            **trials.summary_attrs(losses, self._sign),
+            **record.running_attrs(),
+            **record.final_attrs(self._sign),
         }
-        failures = self._race.failures.get(model)
-        if failures:
-            attrs[trials.FAILURES] = {str(number): why for number, why in failures.items()}
         if stopped is not None:
             attrs[trials.STOPPED] = stopped
+        # Optuna 4 has no such argument, and no way to set constraints either.
+        constraints: dict[str, Any] = (
+            {"constraints": record.constraints} if record.constraints else {}
+        )
         self._study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if complete else TrialState.PRUNED,
@@ -100,6 +112,7 @@ class SelectionTrials:
                 distributions=self._distributions(model),
                 intermediate_values=reported,
                 user_attrs=attrs,
+                **constraints,
             )
         )
 
@@ -114,7 +127,7 @@ class SelectionTrials:
     def _known(self, model: int) -> dict[str, BaseDistribution]:
         return {
             **self._models.distributions[model],
-            **self._race.distributions.get(model, {}),
+            **self._race.records[model].distributions,
         }
 
     def _suitable(self, name: str, value: Any) -> BaseDistribution:

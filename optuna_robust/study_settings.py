@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from typing import TYPE_CHECKING
 import warnings
 
@@ -38,21 +39,14 @@ class Settings:
     criterion: tuple[str, ...]
 
 
-def keep_settings(study: Study, settings: Settings) -> None:
-    """Keep the settings in the study, or hold them against those that it was begun with.
+def check_settings(study: Study, settings: Settings) -> None:
+    """Hold settings against those that the study was begun with.
 
     Raises:
         ValueError: If the study's losses could not be compared with new ones.
     """
-    wanted = {
-        **settings.__dict__,
-        "vary": list(settings.vary),
-        "criterion": list(settings.criterion),
-    }
-    kept = study.user_attrs.get(trials.SETTINGS)
+    kept, wanted = study.user_attrs.get(trials.SETTINGS), _as_json(settings)
     if kept is None:
-        study.set_user_attr(trials.SETTINGS, wanted)
-        _warn_of_ordinary_trials(study)
         return
     for name in ("seed", "vary", "reshuffle", "n_instances", "on_failure"):
         if kept.get(name) != wanted[name]:
@@ -68,6 +62,21 @@ def keep_settings(study: Study, settings: Settings) -> None:
             "with its trials.",
             stacklevel=2,
         )
+
+
+def keep_settings(study: Study, settings: Settings) -> None:
+    """Keep the settings in the study, unless it has some."""
+    if trials.SETTINGS not in study.user_attrs:
+        study.set_user_attr(trials.SETTINGS, _as_json(settings))
+        _warn_of_ordinary_trials(study)
+
+
+def _as_json(settings: Settings) -> dict[str, Any]:
+    return {
+        **settings.__dict__,
+        "vary": list(settings.vary),
+        "criterion": list(settings.criterion),
+    }
 
 
 def _warn_of_ordinary_trials(study: Study) -> None:

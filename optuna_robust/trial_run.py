@@ -12,12 +12,13 @@ from optuna.exceptions import TrialPruned
 
 from optuna_robust import trials
 from optuna_robust.criteria import FloatArray
+from optuna_robust.model_record import ModelRecord
 
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from optuna_robust.evaluation import Outcome
+    from optuna_robust.instance_pool import Trained
     from optuna_robust.judge import Judge
 
 
@@ -27,26 +28,23 @@ class TrialRun:
     def __init__(self, trial: Trial, judge: Judge) -> None:
         self.trial = trial
         self.judge = judge
-        self._losses: list[float | str | None] = []
-        self._seconds: list[float] = []
-        self._failures: dict[str, str] = {}
-        self._instance_attrs: dict[str, dict[str, Any]] = {}
-        self._constraints: dict[str, float] = {}
+        self.record = ModelRecord()
+        self._written: dict[str, Any] = {}
         # A trial that is retried inherits the attributes of its predecessor.
         inherited = trial.user_attrs
-        for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.STOPPED):
+        for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.N_REUSED, trials.STOPPED):
             if name in inherited:
-                trial.set_user_attr(name, {})
+                trial.set_user_attr(name, 0 if name == trials.N_REUSED else {})
 
     @property
     def n_instances(self) -> int:
         """How many instances there are."""
-        return len(self._losses)
+        return len(self.record.losses)
 
     @property
     def n_failures(self) -> int:
         """How many instances failed."""
-        return len(self._failures)
+        return len(self.record.failures)
 
     def oriented(self) -> FloatArray:
         """Return the losses to be minimised of the instances that count."""
@@ -64,37 +62,21 @@ class TrialRun:
             self.stop(f"{len(self._by_instance())} losses give no value of {names}")
         return values
 
-    def add(self, outcome: Outcome, loss: float | str | None) -> None:
-        """Take the outcome of the next instance, and report it.
-
-        Args:
-            outcome:
-                What came of the instance.
-            loss:
-                As it counts in the record; None if it does not.
-        """
-        number = len(self._losses)
-        self._losses.append(loss)
-        self._seconds.append(round(outcome.seconds, 6))
-        self.trial.set_user_attr(trials.LOSSES, list(self._losses))
-        if outcome.user_attrs:
-            self._add_user_attrs(number, outcome.user_attrs)
-        for key, value in outcome.constraints.items():
-            # A model is as feasible as its worst instance.
-            self._constraints[key] = max(value, self._constraints.get(key, -math.inf))
-        if outcome.failure is not None:
-            self._failures[str(number)] = outcome.failure
-            self.trial.set_user_attr(trials.FAILURES, dict(self._failures))
+    def add(self, trained: Trained, on_failure: str) -> None:
+        """Take the next instance into account, and report it."""
+        number = self.n_instances
+        self.record.add(trained, on_failure)
+        self._write(self.record.running_attrs())
         value = self._to_report(number)
         if not math.isnan(value):
             self.trial.report(value, step=number)
 
-    def _add_user_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
-        """Keep an instance's attributes; the last one's also where callbacks and samplers look."""
-        self._instance_attrs[str(number)] = dict(attrs)
-        self.trial.set_user_attr(trials.INSTANCE_ATTRS, dict(self._instance_attrs))
-        for key, value in attrs.items():
-            self.trial.set_user_attr(key, value)
+    def _write(self, attrs: Mapping[str, Any]) -> None:
+        """Write what has changed: in a database each attribute is a transaction."""
+        for name, value in attrs.items():
+            if name not in self._written or self._written[name] != value:
+                self.trial.set_user_attr(name, value)
+                self._written[name] = value
 
     def should_stop(self) -> bool:
         """Ask the study's pruner."""
@@ -118,13 +100,10 @@ class TrialRun:
 
     def close(self) -> None:
         """Write what is of interest once the trial ends, however it ends."""
-        for key, value in self._constraints.items():
+        for key, value in self.record.constraints.items():
             self.trial.set_constraint(key, value)
-        if not self._losses:
-            return
-        self.trial.set_user_attr(trials.SECONDS, self._seconds)
-        for name, value in trials.summary_attrs(self._losses, self.judge.sign).items():
-            self.trial.set_user_attr(name, value)
+        if self.n_instances:
+            self._write(self.record.final_attrs(self.judge.sign))
 
     def _to_report(self, number: int) -> float:
         """Return the intermediate value after an instance; NaN if there is none."""
@@ -136,4 +115,4 @@ class TrialRun:
         return self.judge.values(self.oriented())[0]
 
     def _by_instance(self) -> dict[int, float]:
-        return trials.oriented_from_record(self._losses, self.judge.sign)
+        return self.record.oriented(self.judge.sign)

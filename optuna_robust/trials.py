@@ -32,6 +32,8 @@ FAILURES = "robust:failures"
 INSTANCE_ATTRS = "robust:instance_attrs"
 STOPPED = "robust:stopped"
 N_INSTANCES = "robust:n_instances"
+# How many of them were taken from a store.
+N_REUSED = "robust:n_reused"
 MEDIAN = "robust:median"
 SPREAD = "robust:spread"
 # The store's id of the trial's worker, and the number of the trial that it goes on with.
@@ -108,7 +110,7 @@ def summary_attrs(losses: Sequence[float | str | None], sign: int) -> dict[str, 
 def n_trainings(trial: FrozenTrial) -> int:
     """Return how many instances a trial trained; one for any ordinary finished trial."""
     if is_recorded(trial):
-        return len(trial.user_attrs[LOSSES])
+        return len(trial.user_attrs[LOSSES]) - int(trial.user_attrs.get(N_REUSED, 0))
     return int(trial.state.is_finished())
 
 

@@ -23,9 +23,9 @@ from optuna_robust import SelectionResult
 from tests.training_log import assert_only_the_killed_were_trained_again
 from tests.training_log import begin_script
 from tests.training_log import Event
-from tests.training_log import is_running
 from tests.training_log import Logged
 from tests.training_log import PATIENCE
+from tests.training_log import wait_for_end
 from tests.training_log import wait_until
 
 
@@ -125,7 +125,7 @@ def test_a_selection_survives_twenty_kills(
             victim = rng.choice(at_work).pid
             os.kill(victim, signal.SIGKILL)
             kills.append(time.time())
-            wait_until(lambda: not is_running(victim))  # noqa: B023
+            wait_for_end(victim)
         _, errors = driver.communicate(timeout=PATIENCE)
         assert driver.returncode in {0, -signal.SIGKILL}, errors
         if driver.returncode == 0:
@@ -138,7 +138,7 @@ def test_a_selection_survives_twenty_kills(
     # Two workers: no kill costs more than two instances.
     n_trained = sum(log.count("begin").values())
     assert len(log.count("begin")) <= n_trained <= len(log.count("begin")) + 2 * len(kills)
-    wait_until(lambda: not any(is_running(event.pid) for event in log.running()))
+    wait_for_end(*(event.pid for event in log.running()))
 
 
 def test_after_ctrl_c_nothing_is_left_and_the_same_command_goes_on(
@@ -152,7 +152,7 @@ def test_after_ctrl_c_nothing_is_left_and_the_same_command_goes_on(
     _, errors = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt"), errors
-    wait_until(lambda: not any(is_running(event.pid) for event in log.events()))
+    wait_for_end(*(event.pid for event in log.events()))
     assert_store_is_right(url)
 
     assert_same_result(select(replace(log, seconds=0.0), InstanceStore(url)), undisturbed)
@@ -165,7 +165,7 @@ def test_workers_whose_driver_was_killed_end_by_themselves(url: str, tmp_path: P
     wait_until(lambda: len(workers_of(driver, log)) == 2)
     driver.kill()
     driver.communicate(timeout=PATIENCE)
-    wait_until(lambda: not any(is_running(event.pid) for event in log.events()), 30)
+    wait_for_end(*(event.pid for event in log.events()))
 
 
 @pytest.mark.slow

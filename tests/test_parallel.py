@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_a_confirmation_is_the_same(log: Logged) -> None:
     silent = Logged(log.path + "-silent")
     result = select(silent)
     one, two = (
-        in_time(lambda: confirm(result, silent, n_models=2, n_instances=6, n_jobs=n_jobs))  # noqa: B023
+        in_time(partial(confirm, result, silent, n_models=2, n_instances=6, n_jobs=n_jobs))
         for n_jobs in (1, 2)
     )
     assert {**one.to_dict(), "seconds": 0.0} == {**two.to_dict(), "seconds": 0.0}
@@ -145,12 +146,13 @@ def test_unchanged_objectives_are_the_same_in_threads_and_processes() -> None:
     with ThreadPoolExecutor(2) as executor:
         found = [
             in_time(
-                lambda: robust_select(
+                partial(
+                    robust_select,
                     draws_globally,
                     [{"x": 0.0}, {"x": 0.5}],
                     n_instances=4,
                     n_warmup_instances=3,
-                    **how,  # noqa: B023
+                    **how,
                 )
             )
             for how in ({}, {"n_jobs": 2}, {"executor": executor})
@@ -212,12 +214,7 @@ def test_methods_lambdas_and_closures_can_be_sent() -> None:
     for objective in objectives:
         results = [
             in_time(
-                lambda: robust_select(
-                    objective,  # noqa: B023
-                    {"x": [0.0, 1.0]},
-                    n_instances=2,
-                    n_jobs=n_jobs,  # noqa: B023
-                )
+                partial(robust_select, objective, {"x": [0.0, 1.0]}, n_instances=2, n_jobs=n_jobs)
             )
             for n_jobs in (1, 2)
         ]

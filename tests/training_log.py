@@ -137,6 +137,11 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def wait_for_end(*pids: int) -> None:
+    """Wait until processes are gone."""
+    wait_until(lambda: not any(map(is_running, pids)))
+
+
 def assert_only_the_killed_were_trained_again(log: Logged, kills: Sequence[float]) -> None:
     """Whatever was begun again was running at a kill, or had ended just before it."""
     by_instance: dict[tuple[int, int], list[Event]] = {}

@@ -173,12 +173,9 @@ def shown(storage: str) -> str:
     """Return a storage as it may be shown: without its password."""
     if not is_url(storage):
         return storage
-    import sqlalchemy as sa  # noqa: PLC0415
+    from optuna_robust.store import without_password  # noqa: PLC0415
 
-    try:
-        return sa.make_url(storage).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):  # not to be understood: what is secret in it?
-        return storage.partition("://")[0] + "://…"
+    return without_password(storage)
 
 
 def is_url(storage: str) -> bool:

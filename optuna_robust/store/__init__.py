@@ -2,7 +2,8 @@
 
 from optuna_robust.store._claims import Claims
 from optuna_robust.store._rows import StoredInstance
+from optuna_robust.store._schema import without_password
 from optuna_robust.store._store import InstanceStore
 
 
-__all__ = ["Claims", "InstanceStore", "StoredInstance"]
+__all__ = ["Claims", "InstanceStore", "StoredInstance", "without_password"]

@@ -104,7 +104,7 @@ def make_engine(url: str) -> sa.Engine:
         parsed.get_dialect()
     except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: the port is no number
         raise ValueError(
-            f"url={shown(url)!r} is no database URL ({error}); use one as in Optuna's storages, "
+            f"url={without_password(url)!r} is no database URL ({error}); use one as in Optuna's storages, "
             "such as 'sqlite:///robust.db' or 'postgresql+psycopg://user@host/database'."
         ) from None
     if parsed.get_backend_name() != "sqlite":
@@ -128,7 +128,7 @@ def is_in_memory(url: sa.URL) -> bool:
     return name in {":memory:", "file::memory:"} or url.query.get("mode") == "memory"
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """Return a database's URL as messages may show it: without its password."""
     try:
         return sa.make_url(url).render_as_string(hide_password=True)
@@ -157,8 +157,9 @@ def create_tables(engine: sa.Engine, url: str) -> None:
                 raise
     if version != SCHEMA_VERSION:
         raise ValueError(
-            f"The store at {shown(url)!r} has schema version {version}, but this version of "
-            f"optuna_robust knows {SCHEMA_VERSION}: use the one that made it, or another store."
+            f"The store at {without_password(url)!r} has schema version {version}, but this "
+            f"version of optuna_robust knows {SCHEMA_VERSION}: use the one that made it, or "
+            "another store."
         )
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import contextmanager
-from functools import partial
-import json
 import math
 import os
 from pathlib import Path
-import threading
 from typing import Any
-from typing import TypeVar
-import weakref
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import IntegrityError
 
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_count
@@ -32,22 +22,16 @@ from optuna_robust.store import _claims
 from optuna_robust.store import _rows
 from optuna_robust.store import _workers
 from optuna_robust.store._claims import Claims
+from optuna_robust.store._database import Database
+from optuna_robust.store._experiments import bind
+from optuna_robust.store._experiments import open_experiment
+from optuna_robust.store._experiments import settings_of
 from optuna_robust.store._rows import StoredInstance
-from optuna_robust.store._schema import create_tables
-from optuna_robust.store._schema import experiments
 from optuna_robust.store._schema import instances
-from optuna_robust.store._schema import is_in_memory
-from optuna_robust.store._schema import make_engine
-from optuna_robust.store._schema import shown
+from optuna_robust.store._schema import without_password
 from optuna_robust.store._schema import workers
 
 
-_T = TypeVar("_T")
-
-# Another worker may claim the same instances at the same moment; then look again.
-_ATTEMPTS = 20
-# What databases say of transactions that met and may be tried again: SQLSTATE; MySQL's number.
-_MET = {"40001", "40P01", 1213}
 # Columns of names end here.
 _LONGEST_NAME = 255
 
@@ -99,7 +83,7 @@ class InstanceStore:
 
     _worker_id: str | None
     _heartbeat: _workers.Heartbeat | None
-    _gone: str | None
+    _worker_pid: int
 
     def __init__(
         self,
@@ -146,15 +130,13 @@ class InstanceStore:
 
         A store that is on disk may be used again.
         """
-        with self._lock:
+        with self._database.lock:
             self._stop_heartbeat()
-            self._engine.dispose()
-            if is_in_memory(self._engine.url):
-                self._gone = "it was closed"
+            self._database.close()
 
     def instances(self) -> list[StoredInstance]:
         """Return the experiment's instances, in the order in which they were claimed."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(
                 sa.select(instances, workers.c.host, workers.c.pid)
                 .join_from(instances, workers, isouter=True)
@@ -174,7 +156,7 @@ class InstanceStore:
         Returns:
             How many they were.
         """
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(
                 sa.delete(instances).where(
                     instances.c.experiment_id == self._experiment_id,
@@ -227,15 +209,15 @@ class InstanceStore:
 
         def insert(connection: sa.Connection) -> int:
             if settings is not None:
-                self._bind(connection, settings)
+                bind(connection, self._experiment_id, settings, without_password(self._url))
             return self._insert_finished(connection, found)
 
-        return self._retried(insert)
+        return self._database.retried(insert)
 
     def settings(self) -> dict[str, Any] | None:
         """Return the seed and ``vary`` of the experiment's instances; None without any."""
-        with self._transaction() as connection:
-            return self._settings(connection)
+        with self._database.transaction() as connection:
+            return settings_of(connection, self._experiment_id)
 
     def bind(self, *, seed: int, vary: Iterable[Source]) -> None:
         """Say what the seeds of the experiment's instances are made from, or check it.
@@ -254,12 +236,12 @@ class InstanceStore:
             "seed": check_count("seed", seed, minimum=0),
             "vary": list(check_sources(vary)),
         }
-        with self._transaction() as connection:
-            self._bind(connection, wanted)
+        with self._database.transaction() as connection:
+            bind(connection, self._experiment_id, wanted, without_password(self._url))
 
     def has_success(self) -> bool:
         """Tell whether an instance of the experiment was trained without failing."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             found = connection.execute(
                 sa.select(instances.c.id)
                 .where(
@@ -272,7 +254,7 @@ class InstanceStore:
 
     def outcomes(self, jobs: Iterable[Job]) -> dict[Key, Outcome]:
         """Return what came of those instances that were trained."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = _claims.find(connection, self._experiment_id, {job.key for job in jobs})
         return {
             key: _rows.row_outcome(row) for key, row in rows.items() if row.state in _rows.FINISHED
@@ -284,7 +266,7 @@ class InstanceStore:
         Instances that were trained, or that a living worker is training, are not granted.
         """
         worker = self.worker()
-        return self._retried(
+        return self._database.retried(
             lambda connection: _claims.claim(connection, self._experiment_id, worker, jobs)
         )
 
@@ -295,34 +277,36 @@ class InstanceStore:
             False if the claim was taken over: then nothing is kept.
         """
         worker = self.worker()
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return _claims.record(connection, self._experiment_id, worker, job, outcome)
 
     def release(self, jobs: Iterable[Job]) -> None:
         """Give up claims of instances that this worker does not train after all."""
         worker = self.worker()
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             _claims.release(connection, self._experiment_id, worker, jobs)
 
     def worker(self) -> str:
         """Return the id under which this process works; its lease is renewed from now on."""
-        with self._lock:
+        with self._database.lock:
+            if self._worker_pid != os.getpid():  # a fork: claims and threads are the parent's
+                self._worker_id, self._heartbeat, self._worker_pid = None, None, os.getpid()
             if self._worker_id is None:
-                with self._transaction() as connection:
+                with self._database.transaction() as connection:
                     self._worker_id = _workers.register(connection, self._lease)
-            if self._heartbeat is None and not is_in_memory(self._engine.url):
+            if self._heartbeat is None and not self._database.is_in_memory:
                 self._heartbeat = _workers.Heartbeat(self._renew_lease, self._lease)
             return self._worker_id
 
     def dead_workers(self, ids: Iterable[str]) -> set[str]:
         """Return which of the workers with these ids are dead; unknown ids are not."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return _workers.dead_workers(connection, set(ids))
 
     def claim_trial(self, study_name: str, number: int) -> bool:
         """Claim the right to continue a dead worker's trial; one living worker gets it."""
         worker = self.worker()
-        return self._retried(
+        return self._database.retried(
             lambda connection: _claims.claim_trial(
                 connection, self._experiment_id, worker, study_name, number
             )
@@ -334,7 +318,7 @@ class InstanceStore:
         Raises:
             TypeError: If the store is in memory.
         """
-        if is_in_memory(self._engine.url):
+        if self._database.is_in_memory:
             raise TypeError(
                 "An InstanceStore in memory cannot be sent to another process; use a file, such "
                 "as InstanceStore('sqlite:///robust.db')."
@@ -348,102 +332,21 @@ class InstanceStore:
         self._connect()
 
     def _connect(self) -> None:
-        self._engine = make_engine(self._url)
-        self._lock = threading.RLock()
-        self._worker_id, self._heartbeat, self._gone = None, None, None
-        _forks.add(self)
+        self._database = Database(self._url)
+        self._worker_id, self._heartbeat, self._worker_pid = None, None, os.getpid()
         try:
-            with self._lock:
-                create_tables(self._engine, self._url)
-                self._experiment_id = self._retried(self._open_experiment)
+            self._experiment_id = self._database.retried(
+                lambda connection: open_experiment(
+                    connection, self._experiment, self._version, without_password(self._url)
+                )
+            )
         except BaseException:
-            self._engine.dispose()
+            self._database.close()
             raise
-
-    def _open_experiment(self, connection: sa.Connection) -> int:
-        row = connection.execute(
-            sa.select(experiments).where(experiments.c.name == self._experiment)
-        ).first()
-        if row is None:
-            found = connection.execute(
-                sa.insert(experiments).values(name=self._experiment, version=self._version)
-            )
-            (new,) = found.inserted_primary_key or (None,)
-            assert new is not None
-            return int(new)
-        if row.version != self._version:
-            raise ValueError(
-                f"version={self._version!r} differs from version={row.version!r}, with which "
-                f"experiment {self._experiment!r} in the store {shown(self._url)!r} was begun. "
-                "Use the old version or another experiment."
-            )
-        return int(row.id)
-
-    def _settings(self, connection: sa.Connection) -> dict[str, Any] | None:
-        settings = connection.scalar(
-            sa.select(experiments.c.settings).where(experiments.c.id == self._experiment_id)
-        )
-        return None if settings is None else json.loads(settings)
-
-    def _bind(self, connection: sa.Connection, wanted: dict[str, Any]) -> None:
-        connection.execute(
-            sa.update(experiments)
-            .where(experiments.c.id == self._experiment_id, experiments.c.settings.is_(None))
-            .values(settings=json.dumps(wanted))
-        )
-        kept = self._settings(connection)
-        assert kept is not None
-        for name, value in wanted.items():
-            if kept[name] != value:
-                raise ValueError(
-                    f"{name}={value!r} differs from {name}={kept[name]!r}, with which the "
-                    f"instances of experiment {self._experiment!r} in the store "
-                    f"{shown(self._url)!r} were trained. Use the old value or another experiment."
-                )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        # In memory there is one connection; elsewhere it is quick enough in turn.
-        with self._lock:
-            if self._gone is not None:
-                raise RuntimeError(
-                    f"What was in this InstanceStore in memory is gone: {self._gone}. Use a file, "
-                    "such as InstanceStore('sqlite:///robust.db')."
-                )
-            with self._engine.begin() as connection:
-                yield connection
-
-    def _before_fork(self) -> None:
-        """Come to rest: connections and a lock that is held must not be inherited."""
-        self._lock.acquire()
-        if not is_in_memory(self._engine.url):
-            self._engine.dispose()
-
-    def _after_fork(self, *, in_child: bool) -> None:
-        """Go on; a forked process has claims and threads of its own."""
-        if in_child:
-            self._worker_id, self._heartbeat = None, None
-            if is_in_memory(self._engine.url):
-                self._gone = "this process was forked from the one that has it"
-        self._lock.release()
-
-    def _retried(self, function: Callable[[sa.Connection], _T]) -> _T:
-        for _ in range(_ATTEMPTS):
-            try:
-                with self._transaction() as connection:
-                    return function(connection)
-            except IntegrityError:  # another worker inserted the same row
-                continue
-            except DBAPIError as error:
-                if not _met(error):
-                    raise
-        raise RuntimeError(
-            f"The store at {shown(self._url)!r} changes too fast to claim anything."
-        )
 
     def _renew_lease(self) -> None:
         if self._worker_id is not None:
-            with self._transaction() as connection:
+            with self._database.transaction() as connection:
                 _workers.renew(connection, self._worker_id, self._lease)
 
     def _stop_heartbeat(self) -> None:
@@ -460,50 +363,3 @@ class InstanceStore:
                 [_rows.imported_columns(each) for each in new],
             )
         return len(new)
-
-
-def _met(error: DBAPIError) -> bool:
-    """Tell whether a transaction failed only because it met another one, as in a deadlock."""
-    codes = [getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")]
-    codes += getattr(error.orig, "args", ())[:1]
-    return any(isinstance(code, (str, int)) and code in _MET for code in codes)
-
-
-class _Forks:
-    """Has the stores at rest while this process forks.
-
-    Otherwise a child would inherit transactions, locks that no thread of its own ever releases,
-    and connections to SQLite, which believes that it holds the parent's file locks: when the
-    parent closes the database, what the child writes is lost.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stores: weakref.WeakSet[InstanceStore] = weakref.WeakSet()
-        self._resting: list[InstanceStore] = []
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._rest,
-                after_in_parent=partial(self._go_on, in_child=False),
-                after_in_child=partial(self._go_on, in_child=True),
-            )
-
-    def add(self, store: InstanceStore) -> None:
-        """Look after a store for as long as it is there."""
-        with self._lock:
-            self._stores.add(store)
-
-    def _rest(self) -> None:
-        self._lock.acquire()
-        self._resting = list(self._stores)
-        for store in self._resting:
-            store._before_fork()
-
-    def _go_on(self, *, in_child: bool) -> None:
-        for store in self._resting:
-            store._after_fork(in_child=in_child)
-        self._resting = []
-        self._lock.release()
-
-
-_forks = _Forks()

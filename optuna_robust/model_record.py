@@ -1,0 +1,87 @@
+"""The account of one model's instances, and how it stands in a trial's user attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna_robust import trials
+
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from optuna_robust.instance_pool import Trained
+
+
+@dataclass
+class ModelRecord:
+    """What came of a model's instances, in their order.
+
+    Attributes:
+        losses: As a trial keeps them: a number, ``"worst"``, or None for one that does not count.
+        seconds: How long each took.
+        failures: Why instances failed, by instance number.
+        user_attrs: User attributes that instances set, by instance number.
+        constraints: A model is as feasible as its worst instance.
+        distributions: What the objective suggested from, if the study does not know.
+        n_reused: Instances that were taken from a store.
+    """
+
+    losses: list[float | str | None] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    user_attrs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    constraints: dict[str, float] = field(default_factory=dict)
+    distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+    n_reused: int = 0
+
+    def add(self, trained: Trained, on_failure: str) -> None:
+        """Take the next instance into account.
+
+        Args:
+            trained:
+                The instance.
+            on_failure:
+                ``"worst"`` or ``"drop"``; one whose objective raised TrialPruned never counts.
+        """
+        outcome, number = trained.outcome, len(self.losses)
+        loss: float | str | None = outcome.loss
+        if outcome.failure is not None:
+            self.failures[number] = outcome.failure
+            loss = trials.WORST if on_failure == "worst" and not outcome.pruned else None
+        self.losses.append(loss)
+        self.seconds.append(round(outcome.seconds, 6))
+        self.n_reused += trained.reused
+        if outcome.user_attrs:
+            self.user_attrs[number] = outcome.user_attrs
+        for key, value in outcome.constraints.items():
+            self.constraints[key] = max(value, self.constraints.get(key, -math.inf))
+        self.distributions = outcome.distributions or self.distributions
+
+    def oriented(self, sign: int) -> dict[int, float]:
+        """Return the losses that count, to be minimised, by instance number."""
+        return trials.oriented_from_record(self.losses, sign)
+
+    def running_attrs(self) -> dict[str, Any]:
+        """Return the user attributes that a trial has while its instances are trained."""
+        attrs: dict[str, Any] = {trials.LOSSES: list(self.losses)}
+        if self.failures:
+            attrs[trials.FAILURES] = {str(number): why for number, why in self.failures.items()}
+        if self.n_reused:
+            attrs[trials.N_REUSED] = self.n_reused
+        if self.user_attrs:
+            attrs[trials.INSTANCE_ATTRS] = {
+                str(number): attrs for number, attrs in self.user_attrs.items()
+            }
+            # The last one's also stand where callbacks and samplers look.
+            for each in self.user_attrs.values():
+                attrs.update(each)
+        return attrs
+
+    def final_attrs(self, sign: int) -> dict[str, Any]:
+        """Return the user attributes that a trial gets when it ends."""
+        return {trials.SECONDS: list(self.seconds), **trials.summary_attrs(self.losses, sign)}

@@ -1,0 +1,80 @@
+"""Experiments: what is trained, and what its instances' seeds are made from.
+
+Each function is a part of one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from optuna_robust.store._schema import experiments
+
+
+def open_experiment(connection: sa.Connection, name: str, version: str, store: str) -> int:
+    """Return the id of an experiment, which is begun if it is new.
+
+    Args:
+        connection:
+            In a transaction.
+        name:
+            Name of the experiment.
+        version:
+            The user's tag of the objective.
+        store:
+            What the store is called in messages.
+
+    Raises:
+        ValueError: If it has another version.
+    """
+    row = connection.execute(sa.select(experiments).where(experiments.c.name == name)).first()
+    if row is None:
+        found = connection.execute(sa.insert(experiments).values(name=name, version=version))
+        (new,) = found.inserted_primary_key or (None,)
+        assert new is not None
+        return int(new)
+    if row.version != version:
+        raise ValueError(
+            f"version={version!r} differs from version={row.version!r}, with which experiment "
+            f"{name!r} in the store {store!r} was begun. Use the old version or another "
+            "experiment."
+        )
+    return int(row.id)
+
+
+def settings_of(connection: sa.Connection, experiment: int) -> dict[str, Any] | None:
+    """Return the seed and ``vary`` of an experiment's instances; None if they are open."""
+    settings = connection.scalar(
+        sa.select(experiments.c.settings).where(experiments.c.id == experiment)
+    )
+    return None if settings is None else json.loads(settings)
+
+
+def bind(
+    connection: sa.Connection, experiment: int, wanted: Mapping[str, Any], store: str
+) -> None:
+    """Say what the seeds of an experiment's instances are made from, or check it.
+
+    Raises:
+        ValueError: If it was said differently before.
+    """
+    connection.execute(
+        sa.update(experiments)
+        .where(experiments.c.id == experiment, experiments.c.settings.is_(None))
+        .values(settings=json.dumps(dict(wanted)))
+    )
+    kept = settings_of(connection, experiment)
+    assert kept is not None
+    for name, value in wanted.items():
+        if kept[name] != value:
+            trained = connection.scalar(
+                sa.select(experiments.c.name).where(experiments.c.id == experiment)
+            )
+            raise ValueError(
+                f"{name}={value!r} differs from {name}={kept[name]!r}, with which the instances "
+                f"of experiment {trained!r} in the store {store!r} were trained. Use the old "
+                "value or another experiment."
+            )
