@@ -8,6 +8,7 @@ import shlex
 import sys
 
 from benchmarks import overheads
+from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 
 
@@ -16,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="measurement")
+    calorimeter.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)
     args = parser.parse_args(given)

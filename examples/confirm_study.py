@@ -39,13 +39,12 @@ def main() -> None:
     study.optimize(lambda trial: objective(trial, opr.Instance(trial.number)), n_trials=100)
 
     result = opr.confirm(study, objective, n_models=3, n_instances=30, show_progress_bar=True)
-    for position, model in enumerate(result.models):
+    print("trial  search  optimism  Q1 - IQR of 30 fresh ones  best with probability")
+    for model in result.models:
         low, high = model.interval
         print(
-            f"trial {model.index}: {model.search_value:.3f} in the search, which was "
-            f"{model.optimism:+.3f} too optimistic; {result.criterion} of 30 fresh instances "
-            f"{model.value:.3f} [{low:.3f}, {high:.3f}], the best with probability "
-            f"{model.probability_best:.2f}{' <-' if position == result.best_index else ''}"
+            f"{model.index:5}  {model.search_value:6.3f}  {model.optimism:+8.3f}  "
+            f"{model.value:8.3f} [{low:.3f}, {high:.3f}]  {model.probability_best:21.2f}"
         )
     print(f"take {result.best_params}")
 

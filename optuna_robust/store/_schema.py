@@ -104,8 +104,8 @@ def make_engine(url: str) -> sa.Engine:
         parsed.get_dialect()
     except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: the port is no number
         raise ValueError(
-            f"url={without_password(url)!r} is no database URL ({error}); use one as in Optuna's storages, "
-            "such as 'sqlite:///robust.db' or 'postgresql+psycopg://user@host/database'."
+            f"url={without_password(url)!r} is no database URL ({error}); use one as in Optuna's "
+            "storages, such as 'sqlite:///robust.db' or 'postgresql+psycopg://user@host/database'."
         ) from None
     if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(parsed, pool_pre_ping=True)

@@ -1,0 +1,8 @@
+"""Photon clusters in a calorimeter: the problem of doi:10.1109/ACCESS.2025.3578926.
+
+``stack`` is the material, ``shower`` the profiles, ``matrix`` their energy in cells, ``photons``
+what comes in, ``setting`` the two data sets; ``simulation`` puts these together. ``events`` and
+``events_file`` hold the outcome, in memory and in HDF5. ``parametric`` is what is done without
+learning, ``facts`` and ``validation`` compare with what is known, and ``command`` is
+``python -m benchmarks calorimeter``.
+"""
