@@ -1,10 +1,14 @@
-"""Trials whose worker died: queued again, to go on from the store."""
+"""Trials whose worker died: other trials go on with them, from the store."""
 
 from __future__ import annotations
 
+import logging
+from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna.trial import create_trial
+from optuna.trial import FrozenTrial
+from optuna.trial import Trial
 from optuna.trial import TrialState
 
 from optuna_robust.trials import CONTINUES
@@ -14,69 +18,116 @@ from optuna_robust.trials import WORKER
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
-    from optuna.trial import Trial
 
     from optuna_robust.store import InstanceStore
 
-# What Optuna decided about a trial before it suggested anything: study.enqueue_trial, GridSampler.
-_ASSIGNED = {"fixed_params", "grid_id"}
+
+_logger = logging.getLogger(__name__)
+
+# What may be given to a trial before it suggests anything: study.enqueue_trial, GridSampler.
+_ENQUEUED, _GRID_POINT = "fixed_params", "grid_id"
 
 
-def continue_dead_trials(study: Study, store: InstanceStore) -> None:
-    """Queue the trials again that dead workers left RUNNING.
+def continue_dead_trials(trial: Trial, store: InstanceStore) -> None:
+    """Have a trial that begins go on with one that a dead worker left RUNNING, if there is one.
 
-    A trial that had suggested something, or was to suggest something given, is queued with it,
-    and finds its finished instances in the store; the dead one becomes FAIL. Each trial is
-    continued once, whoever looks.
+    The trial gets the hyperparameters of the dead one, and so finds the finished instances in the
+    store; the dead one becomes FAIL. Each is continued once, whoever looks. (If it were queued for
+    any worker, Optuna might hand it to two: on SQLite it does so now and then.)
 
     Args:
-        study:
-            The study.
+        trial:
+            The trial, of which others know already whose it is. If it has a model of its own, it
+            leaves the dead ones to the next trial.
         store:
             The store that the trials' workers used.
     """
     running = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if WORKER in trial.user_attrs
+        each
+        for each in trial.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if WORKER in each.user_attrs
     ]
-    others = {trial.user_attrs[WORKER] for trial in running} - {store.worker()}
+    others = {each.user_attrs[WORKER] for each in running} - {store.worker()}
     if not others:
         return
     dead = store.dead_workers(others)
-    for trial in running:
-        if trial.user_attrs[WORKER] in dead and store.claim_trial(study.study_name, trial.number):
-            _continue(study, trial)
+    for each in running:
+        if each.user_attrs[WORKER] in dead:
+            _continue(each, trial, store)
 
 
 def first_number(trial: Trial) -> int:
-    """Return the number of the trial that a trial goes on with, the first if that went on, too."""
-    before = trial.user_attrs.get(CONTINUES)
-    if before is None:
+    """Return the number of the trial that a trial goes on with; the first, if that did so, too."""
+    if CONTINUES not in trial.user_attrs:
         return trial.number
-    found = {each.number: each for each in trial.study.get_trials(deepcopy=False)}
-    number: int = before
-    while (before := found[number].user_attrs.get(CONTINUES)) is not None:
-        number = before
-    return number
+    found = _by_number(trial.study)
+    return _chain(found[trial.number], found)[-1].number
 
 
-def _continue(study: Study, trial: FrozenTrial) -> None:
-    # Who claimed it before may have died between the two steps.
-    queued = any(
-        other.user_attrs.get(CONTINUES) == trial.number
-        for other in study.get_trials(deepcopy=False)
+def _continue(dead: FrozenTrial, trial: Trial, store: InstanceStore) -> None:
+    study = trial.study
+    found = _by_number(study)
+    left = _left_by(dead, found)
+    to_continue = bool(left.params) or not {_ENQUEUED, _GRID_POINT}.isdisjoint(left.system_attrs)
+    if to_continue and not _is_continued(dead, found) and not _is_free(found[trial.number]):
+        return
+    if not store.claim_trial(study.study_name, dead.number):
+        return
+    # Who had claimed it may have died after another trial went on with it.
+    if to_continue and not _is_continued(dead, _by_number(study)):
+        _logger.info("Trial %d goes on with trial %d.", trial.number, dead.number)
+        trial.set_user_attr(CONTINUES, dead.number)  # first: what follows is then known from it
+        _inherit(trial, left)
+    study.tell(dead.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def _by_number(study: Study) -> dict[int, FrozenTrial]:
+    return {each.number: each for each in study.get_trials(deepcopy=False)}
+
+
+def _chain(trial: FrozenTrial, found: dict[int, FrozenTrial]) -> list[FrozenTrial]:
+    """Return a trial, the one that it goes on with, and so forth to the first."""
+    chain = [trial]
+    while (before := chain[-1].user_attrs.get(CONTINUES)) is not None:
+        chain.append(found[before])
+    return chain
+
+
+def _left_by(dead: FrozenTrial, found: dict[int, FrozenTrial]) -> FrozenTrial:
+    """Return what there is to continue; of a trial that died while it inherited, the rest, too."""
+
+    def merged(name: str) -> dict[str, Any]:
+        chain = _chain(dead, found)
+        return {key: value for each in chain for key, value in getattr(each, name).items()}
+
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=merged("params"),
+        distributions=merged("distributions"),
+        user_attrs={
+            key: value for key, value in merged("user_attrs").items() if not key.startswith(PREFIX)
+        },
+        system_attrs=merged("system_attrs"),  # what samplers and pruners know about it
     )
-    if not queued and (trial.params or not _ASSIGNED.isdisjoint(trial.system_attrs)):
-        own = {key: value for key, value in trial.user_attrs.items() if not key.startswith(PREFIX)}
-        study.add_trial(
-            create_trial(
-                state=TrialState.WAITING,
-                params=trial.params,
-                distributions=trial.distributions,
-                user_attrs={**own, CONTINUES: trial.number},
-                system_attrs=trial.system_attrs,  # what samplers and pruners know about it
-            )
-        )
-    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def _is_continued(dead: FrozenTrial, found: dict[int, FrozenTrial]) -> bool:
+    return any(each.user_attrs.get(CONTINUES) == dead.number for each in found.values())
+
+
+def _is_free(trial: FrozenTrial) -> bool:
+    """Tell whether a trial has no model yet, nor is to have one."""
+    return not (trial.params or _ENQUEUED in trial.system_attrs or CONTINUES in trial.user_attrs)
+
+
+def _inherit(trial: Trial, left: FrozenTrial) -> None:
+    storage, trial_id = trial.storage, trial._trial_id
+    for name, distribution in left.distributions.items():
+        value = distribution.to_internal_repr(left.params[name])
+        storage.set_trial_param(trial_id, name, value, distribution)
+    for key, value in left.system_attrs.items():
+        storage.set_trial_system_attr(trial_id, key, value)
+    for key, value in left.user_attrs.items():
+        storage.set_trial_user_attr(trial_id, key, value)
+    # The trial is the caller's, and remembers what it read when it began.
+    vars(trial).update(vars(Trial(trial.study, trial_id)))

@@ -249,7 +249,8 @@ class MultiInstanceObjective:
         # First of all: a trial of which nobody knows whose it was cannot be continued.
         trial.set_user_attr(trials.WORKER, self._store.worker())
         judge = self._judge(study)
-        continue_dead_trials(study, self._store)
+        if isinstance(trial, Trial):  # wrappers of other libraries have no storage
+            continue_dead_trials(trial, self._store)
         return judge
 
     def _judge(self, study: Study) -> Judge:

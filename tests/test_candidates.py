@@ -135,7 +135,7 @@ def test_a_model_that_was_tried_twice_counts_once_with_its_best_trial() -> None:
         return next(values)
 
     study.optimize(objective, n_trials=4)
-    result = cheap(study, of_instance)
+    result = cheap(study, of_instance, n_models=4)
     assert models_of(result) == [0.25, 0.5, 0.75]
     assert [model.index for model in result.models] == [2, 1, 3]
     assert [model.search_value for model in result.models] == [0.1, 0.5, 0.7]
@@ -148,13 +148,15 @@ def test_of_fewer_models_than_asked_for_all() -> None:
     assert models_of(cheap(study, of_instance, n_models=1)) == [0.1]
 
 
-def test_what_becomes_of_the_result_does_not_change_the_study() -> None:
+def test_what_becomes_of_the_result_does_not_change_the_search() -> None:
     study = ordinary_study({0.1: 2.0})
-    result = cheap(study, of_instance)
-    result.best_params["x"] = 0.9
-    result.best_params["n_epochs"] = 100
-    assert study.best_params == {"x": 0.1}
-    assert models_of(cheap(study, of_instance)) == [0.1]
+    selection = robust_select(of_instance, [{"x": 0.1}], n_instances=5)
+    for search in (study, selection):
+        result = cheap(search, of_instance)
+        result.best_params["x"] = 0.9
+        result.best_params["n_epochs"] = 100
+        assert search.best_params == {"x": 0.1}
+        assert models_of(cheap(search, of_instance)) == [0.1]
 
 
 # --- robust studies ------------------------------------------------------------------------------
@@ -234,6 +236,9 @@ def test_of_a_selection_those_come_first_that_got_furthest(direction: str) -> No
     # Removed models have fewer instances to compare.
     result = confirm(selection, from_losses, n_models=4, n_instances=8)
     assert [model.n_compared for model in result.models] == [6, 6, 5, 5]
+    for model in result.models:  # fresh losses are x
+        mean = np.mean(LOSSES[model.params["x"]])
+        assert model.optimism == pytest.approx(model.params["x"] - mean, abs=0.05)
 
 
 def test_a_selection_that_was_saved_is_the_same(tmp_path: Path) -> None:

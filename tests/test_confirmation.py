@@ -646,6 +646,10 @@ def test_if_all_models_always_fail_nothing_is_known() -> None:
         assert np.isnan([getattr(model, name) for model in dropped.models]).all()
     assert np.isnan([dropped.pairs[0].difference, dropped.pairs[0].p_value]).all()
     assert "nan" in repr(dropped)
+    objective = tabled({0.2: [nan] * 4}, {0.2: [1.0, 2.0, 3.0, 4.0]})
+    study = robust_study(objective, [0.2], 4, on_failure="drop")
+    (model,) = confirm(study, objective, n_instances=4).models
+    assert (model.n_compared, math.isnan(model.optimism)) == (0, True)
 
 
 @both_directions

@@ -9,7 +9,6 @@ import optuna
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 from optuna.trial import create_trial
-from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
 
@@ -92,22 +91,54 @@ def counting(trained: list[tuple[float, int]]) -> Callable[..., float]:
     return counted
 
 
-def test_a_dead_workers_trial_is_queued_with_what_it_had(
-    store: InstanceStore, worker: str
-) -> None:
+def begin(study: optuna.Study, store: InstanceStore) -> optuna.Trial:
+    """Begin a trial as MultiInstanceObjective does."""
+    trial = study.ask()
+    trial.set_user_attr("robust:worker", store.worker())
+    continue_dead_trials(trial, store)
+    return trial
+
+
+def test_a_trial_takes_what_a_dead_worker_left(store: InstanceStore, worker: str) -> None:
     study = study_of()
     system_attrs = {"completed_rung_0": 0.5, "grid_id": 4}
     left_running(study, worker, system_attrs=system_attrs, intermediate_values={0: 0.5})
-    continue_dead_trials(study, store)
-    assert states(study) == ["FAIL", "WAITING"]
-    queued = study.trials[1]
-    assert (queued.params, queued.distributions) == (PARAMS, DISTRIBUTIONS)
-    # Losses are taken from the store, so that they are not repeated here.
-    assert queued.user_attrs == {"mine": "kept", "robust:continues": 0}
-    assert queued.system_attrs == system_attrs
-    assert queued.intermediate_values == {}
-    continue_dead_trials(study, store)
-    assert states(study) == ["FAIL", "WAITING"]
+    trial = begin(study, store)
+    assert states(study) == ["FAIL", "RUNNING"]
+    found = study.trials[1]
+    assert trial.params == found.params == PARAMS
+    assert trial.distributions == found.distributions == DISTRIBUTIONS
+    attrs = {"mine": "kept", "robust:continues": 0, "robust:worker": store.worker()}
+    assert trial.user_attrs == found.user_attrs == attrs
+    assert found.system_attrs == system_attrs
+    # Losses are taken from the store and reported again.
+    assert found.intermediate_values == {}
+    # The next trial has nothing to do with it.
+    assert begin(study, store).params == {}
+    assert states(study) == ["FAIL", "RUNNING", "RUNNING"]
+
+
+def test_each_trial_takes_one(store: InstanceStore, worker: str) -> None:
+    study = study_of()
+    for number in range(3):
+        left_running(study, worker, {"n": number})
+    assert [begin(study, store).params for _ in range(4)] == [{"n": 0}, {"n": 1}, {"n": 2}, {}]
+    assert states(study) == [*["FAIL"] * 3, *["RUNNING"] * 4]
+
+
+def test_a_trial_with_a_model_of_its_own_leaves_them_to_others(
+    store: InstanceStore, worker: str
+) -> None:
+    study = study_of()
+    left_running(study, worker)
+    left_running(study, worker, {})
+    study.enqueue_trial({"x": 0.5, "n": 1})
+    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=1)
+    assert study.trials[2].params == {"x": 0.5, "n": 1}
+    assert states(study) == ["RUNNING", "FAIL", "COMPLETE"]  # nothing was left by the second
+    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=1)
+    assert study.trials[3].params == PARAMS
+    assert states(study) == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_it_goes_on_from_the_store(store: InstanceStore, worker: str) -> None:
@@ -120,16 +151,15 @@ def test_it_goes_on_from_the_store(store: InstanceStore, worker: str) -> None:
     trained: list[tuple[float, int]] = []
     study.optimize(MultiInstanceObjective(counting(trained), 4, store=store), n_trials=2)
     assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert study.trials[2].params == PARAMS
-    assert study.trials[2].user_attrs["robust:continues"] == 0
-    assert study.trials[2].user_attrs["robust:losses"] == [
+    assert study.trials[1].params == PARAMS
+    assert study.trials[1].user_attrs["robust:continues"] == 0
+    assert study.trials[1].user_attrs["robust:losses"] == [
         100.0,
         101.0,
         *(3.25 + float(Instance(number).rng.normal()) for number in (2, 3)),
     ]
-    # Trial 1 had been asked for when the dead one was found.
-    assert [number for x, number in trained if x != PARAMS["x"]] == [0, 1, 2, 3]
     assert [number for x, number in trained if x == PARAMS["x"]] == [2, 3]
+    assert [number for x, number in trained if x != PARAMS["x"]] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("whose", ["own", "living", "unknown", "nobody's"])
@@ -158,11 +188,12 @@ def test_only_running_trials_are_continued(store: InstanceStore, worker: str) ->
                 value=value,
                 params=PARAMS,
                 distributions=DISTRIBUTIONS,
-                user_attrs={"robust:worker": worker},
+                user_attrs={"robust:worker": worker, "robust:losses": [0.0]},
             )
         )
-    continue_dead_trials(study, store)
-    assert states(study) == ["COMPLETE", "PRUNED", "FAIL", "WAITING"]
+    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=2)
+    assert states(study) == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
+    assert not any("robust:continues" in trial.user_attrs for trial in study.trials)
 
 
 def test_a_trial_that_had_suggested_nothing_has_nothing_to_continue(
@@ -170,8 +201,9 @@ def test_a_trial_that_had_suggested_nothing_has_nothing_to_continue(
 ) -> None:
     study = study_of()
     left_running(study, worker, {})
-    continue_dead_trials(study, store)
-    assert states(study) == ["FAIL"]
+    assert begin(study, store).params == {}
+    assert states(study) == ["FAIL", "RUNNING"]
+    assert "robust:continues" not in study.trials[1].user_attrs
 
 
 def test_a_trial_that_had_suggested_in_part_suggests_the_rest(
@@ -179,10 +211,10 @@ def test_a_trial_that_had_suggested_in_part_suggests_the_rest(
 ) -> None:
     study = study_of()
     left_running(study, worker, {"x": 0.25})
-    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=2)
-    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert study.trials[2].params["x"] == 0.25
-    assert set(study.trials[2].params) == {"x", "n"}
+    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=1)
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert study.trials[1].params["x"] == 0.25
+    assert set(study.trials[1].params) == {"x", "n"}
 
 
 @pytest.mark.parametrize("suggested", [{}, {"x": 0.25}])
@@ -191,12 +223,12 @@ def test_an_enqueued_trial_is_enqueued_again(
 ) -> None:
     study = study_of()
     left_running(study, worker, suggested, system_attrs={"fixed_params": PARAMS})
-    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=2)
-    assert study.trials[2].params == PARAMS
+    study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=1)
+    assert study.trials[1].params == PARAMS
 
 
 def test_a_point_of_a_grid_is_not_lost(store: InstanceStore, worker: str) -> None:
-    grid = {"x": [-0.5, 0.0, 0.5], "n": [1, 2]}
+    grid: dict[str, list[Any]] = {"x": [-0.5, 0.0, 0.5], "n": [1, 2]}
 
     def make_study() -> optuna.Study:
         return optuna.create_study(
@@ -212,11 +244,11 @@ def test_a_point_of_a_grid_is_not_lost(store: InstanceStore, worker: str) -> Non
     trial = study.ask()  # killed after it has
     objective(trial, Instance(0))
     trial.set_user_attr("robust:worker", worker)
-    for _ in range(2):  # GridSampler stops a study whose points have all been begun
-        make_study().optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=10)
+    make_study().optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=20)
     complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     points = {tuple(trial.params.values()) for trial in complete}
     assert points == {(x, n) for x in grid["x"] for n in grid["n"]}
+    assert len(complete) == 6
 
 
 def test_a_trial_is_continued_once_whoever_looks(store: InstanceStore, worker: str) -> None:
@@ -225,44 +257,57 @@ def test_a_trial_is_continued_once_whoever_looks(store: InstanceStore, worker: s
     other = InstanceStore(store.url)
     # Both have seen the trial RUNNING.
     assert other.claim_trial(study.study_name, 0)
-    continue_dead_trials(study, store)
-    assert states(study) == ["RUNNING"]
+    assert begin(study, store).params == {}
+    assert states(study) == ["RUNNING", "RUNNING"]
     other.close()
 
 
-@pytest.mark.parametrize("queued", [False, True])
-def test_who_was_to_continue_it_may_have_died_as_well(
-    queued: bool, store: InstanceStore, worker: str
-) -> None:
+def test_who_was_to_continue_it_may_have_died_before(store: InstanceStore, worker: str) -> None:
     study = optuna.create_study(study_name="claimed")
     left_running(study, worker)
-    if queued:  # it died before it could say that the first one failed
-        study.add_trial(
-            create_trial(
-                state=TrialState.WAITING,
-                params=PARAMS,
-                distributions=DISTRIBUTIONS,
-                user_attrs={"robust:continues": 0},
-            )
+    assert begin(study, store).params == PARAMS
+    assert states(study) == ["FAIL", "RUNNING"]
+
+
+@pytest.mark.parametrize("inherited", [{}, {"x": 0.25}, PARAMS])
+def test_who_was_to_continue_it_may_have_died_while_it_did(
+    inherited: dict[str, Any], store: InstanceStore, worker: str
+) -> None:
+    """Before it had taken everything, and could say that the first one failed."""
+    study = optuna.create_study(study_name="claimed")
+    left_running(study, worker, system_attrs={"grid_id": 3})
+    attrs = {"robust:worker": worker, "robust:continues": 0}
+    study.add_trial(
+        create_trial(
+            state=TrialState.RUNNING,
+            params=inherited,
+            distributions={name: DISTRIBUTIONS[name] for name in inherited},
+            user_attrs=attrs,
+            system_attrs={"grid_id": 5},
         )
-    continue_dead_trials(study, store)
-    assert states(study) == ["FAIL", "WAITING"]
+    )
+    trial = begin(study, store)
+    assert states(study) == ["FAIL", "FAIL", "RUNNING"]
+    assert trial.params == PARAMS
+    assert trial.user_attrs["robust:continues"] == 1
+    assert trial.user_attrs["mine"] == "kept"
+    assert study.trials[2].system_attrs == {"grid_id": 3}
+    assert begin(study, store).params == {}
 
 
 def test_chains(store: InstanceStore, worker: str) -> None:
     study = study_of()
     left_running(study, worker)
     for _ in range(3):
-        continue_dead_trials(study, store)
-        trial = study.ask()
+        trial = begin(study, store)
         assert first_number(trial) == 0
         assert trial.params == PARAMS
         trial.set_user_attr("robust:worker", worker)
     study.optimize(MultiInstanceObjective(objective, 2, store=store), n_trials=2)
     assert states(study) == [*["FAIL"] * 4, "COMPLETE", "COMPLETE"]
-    continued: list[FrozenTrial] = [study.trials[number] for number in (1, 2, 3, 5)]
-    assert [trial.user_attrs["robust:continues"] for trial in continued] == [0, 1, 2, 3]
-    assert study.trials[5].params == PARAMS
+    before = [trial.user_attrs.get("robust:continues") for trial in study.trials]
+    assert before == [None, 0, 1, 2, 3, None]
+    assert study.trials[4].params == PARAMS
 
 
 def test_instances_of_its_own_stay_its_own(store: InstanceStore, worker: str) -> None:
@@ -273,14 +318,13 @@ def test_instances_of_its_own_stay_its_own(store: InstanceStore, worker: str) ->
     store.record(first, Outcome(100.0))
     robust = MultiInstanceObjective(objective, 2, reshuffle=True, store=store)
     study.optimize(robust, n_trials=2)
-    assert study.trials[2].user_attrs["robust:losses"] == [
+    assert study.trials[1].user_attrs["robust:losses"] == [
         100.0,
         3.25 + float(Instance(1, model=0).rng.normal()),
     ]
-    assert study.trials[1].user_attrs["robust:losses"] == [
-        study.trials[1].params["n"]
-        + study.trials[1].params["x"]
-        + float(Instance(number, model=1).rng.normal())
+    own = study.trials[2]
+    assert own.user_attrs["robust:losses"] == [
+        own.params["n"] + own.params["x"] + float(Instance(number, model=2).rng.normal())
         for number in range(2)
     ]
 

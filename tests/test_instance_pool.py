@@ -469,10 +469,11 @@ def test_what_is_being_trained_when_the_pool_closes_is_kept_if_it_succeeds(
 def test_a_late_result_that_cannot_be_kept_is_only_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    go_on = threading.Event()
+    began, go_on = threading.Event(), threading.Event()
 
     def evaluate(job: Job) -> Outcome:
         if job.instance.number:
+            began.set()
             assert go_on.wait(LONG)
         return done(job)
 
@@ -480,6 +481,7 @@ def test_a_late_result_that_cannot_be_kept_is_only_told(
     workers = Threads(2, evaluate)
     pool = InstancePool(workers, store)
     all_of(pool, [job(0)], [job(1)])
+    assert began.wait(LONG)
     pool.close()
     store.close()
     with caplog.at_level(logging.WARNING):

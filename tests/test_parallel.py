@@ -85,8 +85,8 @@ def search(log: Logged, **kwargs: Any) -> optuna.Study:
 
 
 def told(study: optuna.Study) -> list[Any]:
-    """Return what trials hold, but for seconds and for whose they were."""
-    varies = {"robust:seconds", "robust:worker"}
+    """Return what trials hold, but for seconds, whose they were and what was there before."""
+    varies = {"robust:seconds", "robust:worker", "robust:n_reused"}
     return [
         (
             trial.state,

@@ -147,8 +147,10 @@ def test_nothing_changes_what_a_trial_holds(store: InstanceStore) -> None:
     without.optimize(MultiInstanceObjective(objective, 4), n_trials=1)
     for trial in found:
         assert trial.user_attrs.pop("robust:worker") == store.worker()
-    seconds = "robust:seconds"
+    assert "robust:n_reused" not in first.user_attrs
+    assert second.user_attrs.pop("robust:n_reused") == 4
     assert first.user_attrs == second.user_attrs
+    seconds = "robust:seconds"
     del first.user_attrs[seconds]
     assert first.user_attrs == {
         key: value for key, value in without.trials[0].user_attrs.items() if key != seconds
