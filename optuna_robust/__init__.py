@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna_robust.budget import MaxInstancesCallback
     from optuna_robust.confirmation import confirm
-    from optuna_robust.confirmation_result import ConfirmationResult
+    from optuna_robust.confirmation import ConfirmationResult
     from optuna_robust.elimination import expected_trainings
     from optuna_robust.instance import Instance
     from optuna_robust.objective import MultiInstanceObjective
     from optuna_robust.pruner import RobustnessPruner
     from optuna_robust.selection import robust_select
-    from optuna_robust.selection_result import SelectionResult
+    from optuna_robust.selection import SelectionResult
     from optuna_robust.store import InstanceStore
 
 
@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ConfirmationResult": "confirmation_result",
+    "ConfirmationResult": "confirmation",
     "Instance": "instance",
     "InstanceStore": "store",
     "MaxInstancesCallback": "budget",
     "MultiInstanceObjective": "objective",
     "RobustnessPruner": "pruner",
-    "SelectionResult": "selection_result",
+    "SelectionResult": "selection",
     "confirm": "confirmation",
     "expected_trainings": "elimination",
     "robust_select": "selection",

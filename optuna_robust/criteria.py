@@ -165,6 +165,19 @@ def get_criterion(criterion: str | Callable[[FloatArray], float] | Criterion) ->
     )
 
 
+def check_min_instances(criterion: Criterion, n_instances: int) -> None:
+    """Check that so many instances give a criterion a value.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    if criterion.min_instances > n_instances:
+        raise ValueError(
+            f"n_instances={n_instances} is too few for criterion {criterion.name!r}, which needs "
+            f"{criterion.min_instances}."
+        )
+
+
 def rank_models(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
     """Return the indices of models from best to worst.
 

@@ -51,6 +51,14 @@ def model_key(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(params).encode()).hexdigest()
 
 
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a model without NumPy's scalars, which JSON refuses."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in params.items()
+    }
+
+
 def _plain(value: object) -> object:
     if isinstance(value, np.longdouble):
         return float(value)

@@ -14,7 +14,7 @@ from optuna_robust import trials
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from optuna_robust.instance_pool import Trained
+    from optuna_robust.parallel import Trained
 
 
 @dataclass

@@ -5,12 +5,14 @@ Losses here are oriented (smaller is better) and keyed by instance number.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from optuna_robust.criteria import Criterion
@@ -105,6 +107,35 @@ def summary_attrs(losses: Sequence[float | str | None], sign: int) -> dict[str, 
         }
         attrs.update((name, value) for name, value in found.items() if math.isfinite(value))
     return attrs
+
+
+def complete_trials(study: Study) -> list[FrozenTrial]:
+    """Return a study's complete and feasible trials, the best first.
+
+    Raises:
+        ValueError: If the study has several objectives.
+    """
+    if len(study.directions) > 1:
+        raise ValueError(
+            "A study with several objectives has no best trials; give the models as a list, such "
+            "as [trial.params for trial in study.best_trials]."
+        )
+    trials = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if trial.value is not None and not math.isnan(trial.value) and _is_feasible(trial)
+    ]
+    maximise = study.direction == StudyDirection.MAXIMIZE
+    return sorted(trials, key=lambda trial: -trial.values[0] if maximise else trial.values[0])
+
+
+def _is_feasible(trial: FrozenTrial) -> bool:
+    constraints: Iterable[float]
+    if hasattr(trial, "constraints"):
+        constraints = trial.constraints.values()
+    else:  # Optuna 4
+        constraints = trial.system_attrs.get("constraints") or ()
+    return all(value <= 0.0 for value in constraints)
 
 
 def n_trainings(trial: FrozenTrial) -> int:

@@ -85,8 +85,8 @@ def raised_by_user_code(error: BaseException) -> NoReturn:
 
 def _end(error: Exception | SystemExit, kept_in: str) -> NoReturn:
     from optuna_robust.evaluation import Evaluator  # noqa: PLC0415
-    from optuna_robust.instance_pool import InstancePool  # noqa: PLC0415
-    from optuna_robust.model_trial import ModelMismatchError  # noqa: PLC0415
+    from optuna_robust.evaluation import ModelMismatchError  # noqa: PLC0415
+    from optuna_robust.parallel import InstancePool  # noqa: PLC0415
 
     codes = _codes(error)
     # Nothing is trained before the pool is asked for it.

@@ -14,8 +14,8 @@ from optuna_robust.text_tables import text_table
 
 if TYPE_CHECKING:
     from optuna_robust.comparison import Interval
-    from optuna_robust.confirmation_result import ConfirmationResult
-    from optuna_robust.selection_result import SelectionResult
+    from optuna_robust.confirmation import ConfirmationResult
+    from optuna_robust.selection import SelectionResult
 
 
 # p-values below are not told apart.

@@ -12,8 +12,8 @@ from optuna_robust.cli._output import tell
 
 
 if TYPE_CHECKING:
-    from optuna_robust.confirmation_result import ConfirmationResult
-    from optuna_robust.selection_result import SelectionResult
+    from optuna_robust.confirmation import ConfirmationResult
+    from optuna_robust.selection import SelectionResult
 
 
 def check_out(out: str | None) -> None:

@@ -230,11 +230,11 @@ def _plan(
         TypeError: If the models are none.
         ValueError: If an argument is out of range.
     """
+    from optuna_robust.criteria import check_min_instances  # noqa: PLC0415
     from optuna_robust.criteria import get_criterion  # noqa: PLC0415
     from optuna_robust.elimination import expected_trainings  # noqa: PLC0415
     from optuna_robust.instance import check_n_instances  # noqa: PLC0415
-    from optuna_robust.judge import check_min_instances  # noqa: PLC0415
-    from optuna_robust.models import model_set  # noqa: PLC0415
+    from optuna_robust.selection._models import model_set  # noqa: PLC0415
 
     n = len(model_set(models, n_models=n_models, sampler=None, seed=0))
     n_instances = check_n_instances(n_instances)

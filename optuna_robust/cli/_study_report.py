@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from optuna_robust import trials
-from optuna_robust.confirmation_result import ConfirmationResult
-from optuna_robust.models import complete_trials
+from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.trials import complete_trials
 
 
 if TYPE_CHECKING:

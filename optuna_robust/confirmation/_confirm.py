@@ -1,0 +1,386 @@
+"""The confirmation: what the best models are worth on fresh instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent.futures import Executor
+import itertools
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+import warnings
+
+import numpy as np
+from optuna.study import Study
+from tqdm.auto import tqdm
+
+from optuna_robust import trials
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
+from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.comparison import bootstrap_interval
+from optuna_robust.comparison import compare_with_reference
+from optuna_robust.comparison import holm
+from optuna_robust.comparison import Interval
+from optuna_robust.comparison import is_tail
+from optuna_robust.comparison import paired_criterion_test
+from optuna_robust.comparison import probability_of_best
+from optuna_robust.comparison import value_at
+from optuna_robust.confirmation._candidates import Candidate
+from optuna_robust.confirmation._candidates import Search
+from optuna_robust.confirmation._candidates import searched
+from optuna_robust.confirmation._result import ConfirmationResult
+from optuna_robust.confirmation._result import ConfirmedModel
+from optuna_robust.confirmation._result import ConfirmedPair
+from optuna_robust.criteria import check_min_instances
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import rank_models
+from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import Job
+from optuna_robust.identical_losses import told_of_identical
+from optuna_robust.instance import check_n_instances
+from optuna_robust.instance import check_sources
+from optuna_robust.instance import FIRST_CONFIRMATION
+from optuna_robust.instance import Instance
+from optuna_robust.instance import SOURCES
+from optuna_robust.objective import check_unwrapped
+from optuna_robust.parallel import check_store
+from optuna_robust.parallel import check_workers
+from optuna_robust.parallel import open_pool
+from optuna_robust.progress import seconds_between_updates
+from optuna_robust.selection import SelectionResult
+
+
+if TYPE_CHECKING:
+    from optuna_robust.parallel import InstancePool
+    from optuna_robust.store import InstanceStore
+
+
+# Stopping early: the first look, and the instances between looks.
+_FIRST_LOOK, _BETWEEN_LOOKS = 10, 5
+
+
+def confirm(
+    study_or_result: Study | SelectionResult,
+    objective: Callable[..., Any],
+    *,
+    n_models: int = 3,
+    n_instances: int = 30,
+    criterion: str | Callable[[FloatArray], float] | Criterion | None = None,
+    confidence: float = 0.95,
+    stop_early: bool = False,
+    alpha: float = 0.05,
+    on_failure: str | None = None,
+    vary: Iterable[str] | None = None,
+    seed: int | None = None,
+    seed_function: Callable[[int], object] | None = None,
+    n_jobs: int = 1,
+    executor: Executor | None = None,
+    store: InstanceStore | None = None,
+    show_progress_bar: bool = False,
+) -> ConfirmationResult:
+    """Train the best models of a search on fresh instances, and say what they are worth.
+
+    The number that won a search is the best of many, and therefore better than what the model is
+    worth. Fresh instances, of seeds that no search uses, tell how much. That is unbiased over
+    instances; over data only if the objective judges them by data that the search has not seen,
+    which it can tell by ``instance.phase == "confirmation"``.
+
+    Example:
+        >>> import optuna
+        >>> import optuna_robust as opr
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> def objective(trial, instance=opr.Instance(0)):
+        ...     x = trial.suggest_float("x", -1, 1)
+        ...     return x**2 + 0.2 * instance.rng.normal()
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> study.optimize(lambda trial: objective(trial, opr.Instance(trial.number)), n_trials=40)
+        >>> result = opr.confirm(study, objective, n_models=2)
+        >>> result.losses.shape, result.models[0].optimism > 0
+        ((2, 30), True)
+
+    Args:
+        study_or_result:
+            A study, also one that was run without this package, of which the complete and feasible
+            trials are taken; or the result of :func:`~optuna_robust.robust_select`, of which the
+            survivors come first, then the models that were removed last.
+        objective:
+            ``objective(trial)`` or ``objective(trial, instance)``, as in the search; not the
+            :class:`~optuna_robust.MultiInstanceObjective` around it.
+        n_models:
+            How many of the best models; if there are fewer, all. Models that come twice count
+            once.
+        n_instances:
+            Fresh instances of each. Their numbers start at 1 000 000, above those of any search.
+        criterion:
+            What the models are compared by. Default: that of the search; ``"q3+iqr"`` for a study
+            of one training a model.
+        confidence:
+            Nominal coverage of the intervals.
+        stop_early:
+            Stop when the exchange test tells the best model from each other one, after 10, 15,
+            20, … instances (Holm's correction for the models, Bonferroni's for the looks). What
+            was stopped looks somewhat clearer than it is: intervals and p-values do not know of
+            the looks. A single model has no order, and gets all instances.
+        alpha:
+            Error rate of ``stop_early``, if models that are equally good are alike; up to about
+            twice as much if their criterion is the same, but not their level and spread.
+        on_failure:
+            As in :func:`~optuna_robust.robust_select`. Default: as in the search, else
+            ``"worst"``. With ``"drop"`` models are ranked by what they are expected to be at the
+            least number of instances that one of them has; ``probability_best`` favours those
+            that fail.
+        vary:
+            Sources of variation that differ between instances. Default: as in the search, else
+            all.
+        seed:
+            All instances' seeds come from it. Default: as in the search, else 0.
+        seed_function:
+            Called with ``instance.seed`` before every instance, to seed other libraries.
+        n_jobs:
+            As in :func:`~optuna_robust.robust_select`.
+        executor:
+            As there.
+        store:
+            Keeps the instances, and knows those that were trained before.
+        show_progress_bar:
+            Show one.
+
+    Returns:
+        The models' confirmed values with intervals, their optimism, and how they compare. A study
+        keeps it, too, in its user attribute ``robust:confirmation``.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or unknown, the study has no complete trial or
+            several objectives, or the store has instances of another seed or ``vary``; before
+            anything is trained. Or the objective asks for a hyperparameter that a model does not
+            have, or from a range in which its value is not.
+    """
+    check_unwrapped(objective)
+    evaluator = Evaluator(objective, seed_function)
+    search = searched(study_or_result)
+    n_models = check_count("n_models", n_models, minimum=1)
+    n_instances = check_n_instances(n_instances)
+    chosen = search.chosen(criterion)
+    check_min_instances(chosen, n_instances)
+    confidence = check_between("confidence", confidence, 0.0, 1.0)
+    alpha = check_between("alpha", alpha, 0.0, 1.0)
+    if on_failure is None:
+        on_failure = search.settings.get("on_failure", "worst")
+    check_choice("on_failure", on_failure, FAILURE_POLICIES)
+    sources = check_sources(search.settings.get("vary", SOURCES) if vary is None else vary)
+    seed = check_count("seed", search.settings.get("seed", 0) if seed is None else seed, minimum=0)
+    n_jobs = check_workers(n_jobs, executor)
+    check_store(store)
+    candidates = search.candidates[:n_models]
+
+    def make_job(candidate: Candidate, position: int) -> Job:
+        number = FIRST_CONFIRMATION + position
+        instance = Instance(number, study_seed=seed, phase="confirmation", vary=sources)
+        return Job(candidate.params, instance, candidate.index, search.direction)
+
+    with (
+        open_pool(
+            evaluator,
+            n_jobs=n_jobs,
+            executor=executor,
+            store=store,
+            raise_failures=on_failure == "raise",
+            seed=seed,
+            vary=sources,
+        ) as pool,
+        tqdm(
+            total=len(candidates) * n_instances,
+            unit=" instances",
+            disable=not show_progress_bar,
+            mininterval=seconds_between_updates(),
+        ) as bar,
+    ):
+        fresh = _Fresh(len(candidates), search.sign, drops=on_failure == "drop")
+        may_stop = stop_early and len(candidates) > 1
+        looks = range(_FIRST_LOOK, n_instances if may_stop else 0, _BETWEEN_LOOKS)
+        for upto in (*looks, n_instances):
+            jobs = [
+                (row, make_job(candidate, position))
+                for position in range(fresh.n_instances, upto)
+                for row, candidate in enumerate(candidates)
+            ]
+            fresh.train(jobs, pool, bar.update)
+            if upto < n_instances and _is_clear(fresh.oriented(), chosen, alpha / len(looks)):
+                break
+    result = _result(
+        search,
+        candidates,
+        fresh,
+        criterion=chosen,
+        confidence=confidence,
+        n_instances=n_instances,
+    )
+    if isinstance(study_or_result, Study):
+        study_or_result.set_user_attr(trials.CONFIRMATION, result.to_dict())
+    return result
+
+
+class _Fresh:
+    """Fresh instances of the candidates."""
+
+    def __init__(self, n_models: int, sign: int, *, drops: bool) -> None:
+        self._sign = sign
+        self._losses: list[list[float]] = [[] for _ in range(n_models)]
+        self.drops = drops
+        self.failures: dict[int, dict[int, str]] = {}
+        self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
+
+    @property
+    def n_instances(self) -> int:
+        return len(self._losses[0])
+
+    def oriented(self) -> FloatArray:
+        return np.array(self._losses, dtype=np.float64)
+
+    def train(
+        self, jobs: list[tuple[int, Job]], pool: InstancePool, on_instance: Callable[[], object]
+    ) -> None:
+        trained = pool.train([job for _, job in jobs])
+        for (row, job), each in zip(jobs, trained, strict=True):
+            self.n_reused += each.reused
+            self.n_trainings += not each.reused
+            self.seconds += each.outcome.seconds
+            loss, number = each.outcome.loss, job.instance.number
+            if loss is None:
+                self.failures.setdefault(row, {})[number] = str(each.outcome.failure)
+                self._losses[row].append(math.nan if self.drops else math.inf)
+            else:
+                self._losses[row].append(self._sign * loss)
+            on_instance()
+
+
+def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:
+    """Tell whether the best of several models is told from each other one."""
+    best, *others = rank_models(_scores(oriented, criterion))
+    p_values = [
+        paired_criterion_test(oriented[best], oriented[other], criterion).p_value
+        for other in others
+    ]
+    return bool(np.all(holm(p_values) <= alpha))
+
+
+def _scores(oriented: FloatArray, criterion: Criterion) -> FloatArray:
+    """Return what models are ranked by: values of equally many instances, if some were dropped."""
+    scores = criterion.score(oriented)
+    counts = np.count_nonzero(~np.isnan(oriented), axis=1)
+    n_equal = counts[~np.isnan(scores)].min(initial=oriented.shape[1])
+    for row in np.flatnonzero(np.isfinite(scores) & (counts > n_equal)):
+        scores[row] = value_at(oriented[row], criterion, n_equal)
+    return scores
+
+
+def _result(
+    search: Search,
+    candidates: tuple[Candidate, ...],
+    fresh: _Fresh,
+    *,
+    criterion: Criterion,
+    confidence: float,
+    n_instances: int,
+) -> ConfirmationResult:
+    oriented, sign = fresh.oriented(), search.sign
+    for candidate, losses in zip(candidates, oriented, strict=True):
+        message = told_of_identical(
+            losses[~np.isnan(losses)], f"the model {candidate.params}", n_instances, sign
+        )
+        if message is not None:
+            warnings.warn(message, stacklevel=3)
+    probabilities = probability_of_best(oriented, criterion)
+    models = tuple(
+        _confirmed(
+            candidate,
+            losses,
+            criterion=criterion,
+            confidence=confidence,
+            sign=sign,
+            drops=fresh.drops,
+            probability=float(probability),
+        )
+        for candidate, losses, probability in zip(candidates, oriented, probabilities, strict=True)
+    )
+    best = int(rank_models(_scores(oriented, criterion))[0])
+    return ConfirmationResult(
+        best_params=models[best].params,
+        best_index=best,
+        models=models,
+        pairs=_pairs(oriented, criterion, confidence, sign),
+        losses=sign * oriented,
+        instance_numbers=tuple(range(FIRST_CONFIRMATION, FIRST_CONFIRMATION + fresh.n_instances)),
+        n_trainings=fresh.n_trainings,
+        n_reused=fresh.n_reused,
+        seconds=fresh.seconds,
+        failures=fresh.failures,
+        criterion=criterion.name,
+        confidence=confidence,
+        direction=search.direction,
+        stopped_early=fresh.n_instances < n_instances,
+    )
+
+
+def _confirmed(
+    candidate: Candidate,
+    losses: FloatArray,
+    *,
+    criterion: Criterion,
+    confidence: float,
+    sign: int,
+    drops: bool,
+    probability: float,
+) -> ConfirmedModel:
+    interval = (
+        Interval(math.nan, math.nan)
+        if is_tail(criterion)
+        else bootstrap_interval(losses, criterion, confidence=confidence)
+    )
+    optimism = candidate.optimism(losses, criterion, sign=sign, drops=drops)
+    return ConfirmedModel(
+        candidate.params,
+        candidate.index,
+        candidate.search_value,
+        sign * float(criterion.score(losses)),
+        _oriented_back(interval, sign),
+        *optimism,
+        probability,
+    )
+
+
+def _oriented_back(interval: Interval, sign: int) -> Interval:
+    return interval if sign > 0 else Interval(-interval.high, -interval.low)
+
+
+def _pairs(
+    oriented: FloatArray, criterion: Criterion, confidence: float, sign: int
+) -> tuple[ConfirmedPair, ...]:
+    couples = list(itertools.combinations(range(len(oriented)), 2))
+    found = [
+        paired_criterion_test(oriented[first], oriented[second], criterion, confidence=confidence)
+        for first, second in couples
+    ]
+    level, spread = (
+        [
+            float(compare_with_reference(oriented[[first]], oriented[second], test)[0])
+            for first, second in couples
+        ]
+        for test in ("wilcoxon", "pitman-morgan")
+    )
+    p_values = zip(*map(holm, ([each.p_value for each in found], level, spread)), strict=True)
+    return tuple(
+        ConfirmedPair(
+            first,
+            second,
+            sign * each.difference,
+            _oriented_back(each.interval, sign),
+            *map(float, adjusted),
+        )
+        for (first, second), each, adjusted in zip(couples, found, p_values, strict=True)
+    )

@@ -1,0 +1,180 @@
+"""The trial that an objective sees while one instance runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import json
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+from typing import TypeVar
+import warnings
+
+from optuna.trial import Trial
+
+from optuna_robust.evaluation._model_trial import ModelTrial
+from optuna_robust.trials import INSTANCE_ATTRS
+
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.distributions import CategoricalChoiceType
+
+_T = TypeVar("_T")
+
+
+class ModelKnown(BaseException):  # like GeneratorExit, no error, and not caught
+    """Ends an objective whose suggestions make up a model that needs no training."""
+
+
+class InstanceTrial(Trial):
+    """A view of a trial for one of its instances.
+
+    Parameters are the trial's own: suggested by the first instance that asks, and the same for
+    the others. What callbacks of training libraries report is the instance's learning curve and
+    stays apart from the trial's values; :meth:`should_prune` is False, since a trial is stopped
+    on full instances. User attributes and constraints are the instance's own.
+
+    Args:
+        trial:
+            The study's trial, or that of a given model.
+        number:
+            Number of the instance.
+        is_known:
+            Asked after every suggestion whether a model with just these hyperparameters needs no
+            training; then :class:`ModelKnown` is raised.
+    """
+
+    def __init__(
+        self,
+        trial: Trial | ModelTrial,
+        number: int,
+        is_known: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> None:
+        # Not Trial.__init__, which would tell the sampler that a trial begins.
+        self._trial = trial
+        self._number = number
+        self._is_known = is_known
+        self._learning_curve: dict[int, float] = {}
+        self._own_user_attrs: dict[str, Any] = {}
+        self._constraint_values: dict[str, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the study's trial does."""
+        if name == "_trial":
+            raise AttributeError(name)
+        return getattr(self._trial, name)
+
+    @property
+    def learning_curve(self) -> dict[int, float]:
+        """What the instance reported, by step."""
+        return dict(self._learning_curve)
+
+    def suggest_float(
+        self,
+        name: str,
+        low: float,
+        high: float,
+        *,
+        step: float | None = None,
+        log: bool = False,
+    ) -> float:
+        """Suggest as the study's trial does."""
+        return self._suggested(self._trial.suggest_float(name, low, high, step=step, log=log))
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Suggest as the study's trial does."""
+        return self._suggested(self._trial.suggest_int(name, low, high, step=step, log=log))
+
+    def suggest_categorical(  # type: ignore[override]  # Optuna has an overload for each type
+        self, name: str, choices: Sequence[CategoricalChoiceType]
+    ) -> CategoricalChoiceType:
+        """Suggest as the study's trial does."""
+        return self._suggested(self._trial.suggest_categorical(name, choices))
+
+    def _suggested(self, value: _T) -> _T:
+        if self._is_known is not None and self._is_known(self._trial.params):
+            raise ModelKnown
+        return value
+
+    def report(self, value: float, step: int) -> None:
+        """Add a point to the instance's learning curve.
+
+        Raises:
+            TypeError: If ``value`` is not a number or ``step`` not an integer.
+            ValueError: If ``step`` is negative.
+        """
+        try:
+            point, at = float(value), int(step)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"report takes a number and an integer step, but got {value!r} and {step!r}."
+            ) from None
+        if at < 0:
+            raise ValueError(f"step must be non-negative, but was {step}.")
+        if at in self._learning_curve:
+            warnings.warn(
+                f"The reported value is ignored because step={at} is already reported.",
+                stacklevel=2,
+            )
+            return
+        self._learning_curve[at] = point
+
+    def should_prune(self) -> bool:
+        """Return False: an instance always runs to its end."""
+        return False
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The trial's user attributes and this instance's own, without other instances'."""
+        attrs = self._trial.user_attrs
+        by_instance: dict[str, dict[str, Any]] = attrs.pop(INSTANCE_ATTRS, {})
+        for key in set().union(*by_instance.values()):
+            attrs.pop(key, None)
+        return {**attrs, **self._own_user_attrs}
+
+    @property
+    def own_user_attrs(self) -> dict[str, Any]:
+        """The user attributes that the instance set."""
+        return dict(self._own_user_attrs)
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keep an attribute of this instance.
+
+        Raises:
+            TypeError: If the value cannot be written as JSON.
+        """
+        json.dumps(value)
+        self._own_user_attrs[key] = value
+
+    @property
+    def own_distributions(self) -> dict[str, BaseDistribution]:
+        """What a given model's values were suggested from; a study's trial keeps it itself."""
+        return self._trial.distributions if isinstance(self._trial, ModelTrial) else {}
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """The constraints that the instance set."""
+        return dict(self._constraint_values)
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Set a constraint of this instance; greater than zero means infeasible (Optuna 5).
+
+        Raises:
+            AttributeError: If Optuna is older and its trials have no constraints.
+            TypeError: If ``value`` is not a number.
+            ValueError: If it is NaN.
+        """
+        if not hasattr(Trial, "set_constraint"):
+            raise AttributeError("set_constraint needs Optuna 5 or newer.")
+        try:
+            constraint = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"set_constraint takes a number, but got {value!r}.") from None
+        if math.isnan(constraint):
+            raise ValueError(f"The constraint {key!r} must not be NaN.")
+        self._constraint_values[key] = constraint

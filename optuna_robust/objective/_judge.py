@@ -1,0 +1,171 @@
+"""How the trials of one study are judged: criteria, directions, reports, pruner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+import warnings
+
+from optuna.pruners import BasePruner
+from optuna.pruners import WilcoxonPruner
+from optuna.study import StudyDirection
+
+from optuna_robust.criteria import check_min_instances
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.pruner import RobustnessPruner
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How the trials of one study are judged."""
+
+    criteria: tuple[Criterion, ...]
+    sign: int
+    multi_objective: bool
+    reports_losses: bool
+    pruner: RobustnessPruner | None
+
+    def values(self, losses: FloatArray) -> tuple[float, ...]:
+        """Return the study's values, in the user's orientation; NaN where undefined."""
+        return tuple(
+            float(criterion.score(losses)) * self._orientation(criterion)
+            for criterion in self.criteria
+        )
+
+    def returned(self, values: tuple[float, ...]) -> float | tuple[float, ...]:
+        """Return the values as Optuna takes them."""
+        return values if self.multi_objective else values[0]
+
+    def _orientation(self, criterion: Criterion) -> int:
+        return 1 if self.multi_objective and criterion.kind == "spread" else self.sign
+
+
+def make_judge(
+    study: Study,
+    criterion: Criterion | None,
+    returns: tuple[Criterion, ...] | None,
+    report: str,
+) -> Judge:
+    """Return how a study's trials are judged, from what the user chose and the study itself.
+
+    Args:
+        study:
+            The study.
+        criterion:
+            The user's; None: that of the study's pruner, else q3+iqr.
+        returns:
+            Criteria that become the values of a multi-objective study.
+        report:
+            ``"criterion"`` or ``"loss"``.
+
+    Raises:
+        ValueError: If ``returns`` does not fit the study's directions.
+    """
+    asked = _unwrapped(study.pruner)
+    pruner = asked if isinstance(asked, RobustnessPruner) else None
+    several = len(study.directions) > 1
+    if returns is None and several:
+        raise ValueError(
+            f"The study has {len(study.directions)} directions: returns must name as many "
+            "criteria, such as returns=('median', 'iqr')."
+        )
+    if returns is None:
+        returns = (criterion or (get_criterion("q3+iqr") if pruner is None else pruner.criterion),)
+        sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    else:
+        sign = _common_sign(study, returns)
+    if pruner is not None and not several and returns[0] != pruner.criterion:
+        warnings.warn(
+            f"MultiInstanceObjective judges trials by {returns[0].name}, but the study's "
+            f"RobustnessPruner by {pruner.criterion.name}: leave criterion out here, or give both "
+            "the same.",
+            stacklevel=2,
+        )
+    reports_losses = report == "loss" or isinstance(asked, WilcoxonPruner)
+    return Judge(returns, sign, several, reports_losses, pruner)
+
+
+def _unwrapped(pruner: BasePruner) -> BasePruner:
+    """Return the pruner inside a PatientPruner."""
+    inner = getattr(pruner, "_wrapped_pruner", None)
+    return inner if isinstance(inner, BasePruner) else pruner
+
+
+def _common_sign(study: Study, returns: tuple[Criterion, ...]) -> int:
+    """Return the sign of all criteria of level; checks the directions of a study."""
+    names = tuple(criterion.name for criterion in returns)
+    if len(returns) != len(study.directions):
+        raise ValueError(
+            f"returns={names!r} names {len(returns)} criteria, but the study has "
+            f"{len(study.directions)} directions."
+        )
+    level_directions = set()
+    for criterion, direction in zip(returns, study.directions, strict=True):
+        if criterion.kind != "spread":
+            level_directions.add(direction)
+        elif direction == StudyDirection.MAXIMIZE:
+            raise ValueError(
+                f"returns={names!r}: {criterion.name} is a spread, so its direction must be "
+                "minimize, but was maximize."
+            )
+    if len(level_directions) > 1:
+        raise ValueError(
+            f"returns={names!r}: all criteria but spreads describe the same loss and must have "
+            "one direction, but the study has both."
+        )
+    return -1 if StudyDirection.MAXIMIZE in level_directions else 1
+
+
+def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -> None:
+    """Check that the study's pruner can work with so many instances.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    for criterion in judge.criteria:
+        check_min_instances(criterion, n_instances)
+    if judge.pruner is None:
+        return
+    if judge.pruner.n_warmup_instances >= n_instances:
+        raise ValueError(
+            f"n_warmup_instances={judge.pruner.n_warmup_instances} of the study's "
+            f"RobustnessPruner leaves nothing to prune of n_instances={n_instances}; it must be "
+            "smaller."
+        )
+    if judge.multi_objective and judge.pruner.tests_incumbent:
+        raise ValueError(
+            "The rule of the study's RobustnessPruner compares with one best trial, which a "
+            "multi-objective study does not have; use rule='halving' or rule=None."
+        )
+    if judge.pruner.pairs_instances and reshuffle:
+        raise ValueError(
+            "reshuffle=True gives every trial instances of its own, which the paired test of the "
+            "study's RobustnessPruner cannot compare; choose another rule."
+        )
+
+
+def check_returns(
+    returns: Sequence[str | Callable[[FloatArray], float] | Criterion],
+) -> tuple[Criterion, ...]:
+    """Return the criteria that the user named.
+
+    Raises:
+        TypeError: If ``returns`` is not a sequence.
+        ValueError: If it is empty or names an unknown criterion.
+    """
+    if isinstance(returns, str) or not isinstance(returns, Sequence):
+        raise TypeError(
+            f"returns must be a sequence of criteria such as ('median', 'iqr'), but was "
+            f"{returns!r}."
+        )
+    if not returns:
+        raise ValueError("returns must name at least one criterion, but was empty.")
+    return tuple(get_criterion(each) for each in returns)

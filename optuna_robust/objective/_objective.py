@@ -1,0 +1,402 @@
+"""An objective that trains several instances of every trial's model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import Executor
+import threading
+from typing import Any
+from typing import TYPE_CHECKING
+import warnings
+import weakref
+
+from optuna.exceptions import TrialPruned
+from optuna.study import StudyDirection
+from optuna.trial import Trial
+
+from optuna_robust import trials
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
+from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.criteria import check_min_instances
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import InstanceTrial
+from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import ModelKnown
+from optuna_robust.evaluation import Outcome
+from optuna_robust.identical_losses import told_of_identical
+from optuna_robust.instance import check_n_instances
+from optuna_robust.instance import check_sources
+from optuna_robust.instance import Instance
+from optuna_robust.instance import SOURCES
+from optuna_robust.objective._dead_trials import continue_dead_trials
+from optuna_robust.objective._dead_trials import first_number
+from optuna_robust.objective._judge import check_returns
+from optuna_robust.objective._judge import check_study
+from optuna_robust.objective._judge import Judge
+from optuna_robust.objective._judge import make_judge
+from optuna_robust.objective._trial_run import TrialRun
+from optuna_robust.parallel import check_store
+from optuna_robust.parallel import check_workers
+from optuna_robust.parallel import InProcess
+from optuna_robust.parallel import InstancePool
+from optuna_robust.parallel import make_workers
+from optuna_robust.parallel import Trained
+from optuna_robust.parallel import Workers
+from optuna_robust.study_settings import check_settings
+from optuna_robust.study_settings import keep_settings
+from optuna_robust.study_settings import Settings
+
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.study import Study
+
+    from optuna_robust.store import InstanceStore
+
+
+_REPORTS = ("criterion", "loss")
+
+
+class MultiInstanceObjective:
+    """Trains several instances of a trial's model and judges the trial by all of them.
+
+    Wrap the objective of an existing study::
+
+        study.optimize(MultiInstanceObjective(objective, n_instances=10), n_trials=100)
+
+    An objective with a parameter named ``instance`` gets the
+    :class:`~optuna_robust.Instance` by keyword, and should draw its seeds and its training sample
+    from it. Any other objective is called unchanged, once an instance: parameters are the same in
+    every instance, and ``random``, NumPy's legacy generator and PyTorch (if it is imported) are
+    seeded for each instance and restored afterwards; in threads such instances run one at a time.
+
+    After every instance the running criterion over the instances so far is reported as the
+    trial's intermediate value, and the study's pruner is asked; a stopped trial is PRUNED, so that
+    ``study.best_trial`` is always fully evaluated. The trial's user attributes ``robust:losses``,
+    ``robust:seconds``, ``robust:failures``, ``robust:n_instances``, ``robust:median`` and
+    ``robust:spread`` (the interquartile range) hold what was seen.
+
+    Example:
+        >>> import optuna
+        >>> import optuna_robust as opr
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> def objective(trial, instance):
+        ...     x = trial.suggest_float("x", -1, 1)
+        ...     return (x - 0.3) ** 2 + (0.1 + abs(x)) * instance.rng.normal()
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> study.optimize(opr.MultiInstanceObjective(objective, n_instances=5), n_trials=3)
+        >>> [len(trial.user_attrs["robust:losses"]) for trial in study.trials]
+        [5, 5, 5]
+
+    Args:
+        objective:
+            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss.
+        n_instances:
+            Instances of every model. Default: 10.
+        criterion:
+            Statistic of the losses that becomes the trial's value, a name or a callable; see
+            :func:`~optuna_robust.criteria.get_criterion`. Default: that of the study's
+            :class:`~optuna_robust.RobustnessPruner`, else ``"q3+iqr"``. In a study that maximises
+            it is oriented: q3+iqr of accuracies is Q1 - IQR, a spread appears negative.
+        seed:
+            All instances' seeds come from it. It is kept in the study, as ``vary``,
+            ``reshuffle``, ``n_instances`` and ``on_failure`` are; going on with another is an
+            error.
+        on_failure:
+            What an instance counts as that raises an exception or returns NaN or infinity:
+            ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing (which favours models
+            that fail: a spread of fewer losses is smaller), ``"raise"`` an error. Exceptions are
+            raised whatever this says until one instance has succeeded.
+        max_failures:
+            A trial is stopped when more than this share of ``n_instances`` failed. Default: 0.5.
+        vary:
+            Sources of variation that differ between instances, of ``"init"``, ``"order"`` and
+            ``"sample"``; see :class:`~optuna_robust.Instance`. Default: all.
+        reshuffle:
+            Give every trial instances of its own instead of common ones. Default: False.
+        report:
+            Intermediate values: ``"criterion"`` (default), the running criterion, or ``"loss"``,
+            the raw losses, which a :class:`~optuna.pruners.WilcoxonPruner` always gets.
+        returns:
+            For a multi-objective study: names of the criteria that become its values, such as
+            ``("median", "iqr")``. Spreads are positive and must be minimised; the others share
+            one direction. A :class:`~optuna_robust.RobustnessPruner` prunes here, too.
+        seed_function:
+            Called with ``instance.seed`` before every instance, to seed other libraries.
+        n_jobs:
+            How many of a trial's instances are trained at a time, each in a process of its own;
+            -1: as many as there are cores. The first instance of a trial is trained in this
+            process, since it asks the sampler. Results do not depend on the number.
+        executor:
+            Any :class:`concurrent.futures.Executor`, such as Dask's ``client.get_executor()``,
+            that trains the instances instead; it gets ``n_jobs`` at a time (1: as many as it has
+            workers).
+        store:
+            An :class:`~optuna_robust.InstanceStore`: an instance that is in it is not trained
+            again, and trials of workers that died are continued. Default: none.
+
+    Raises:
+        TypeError: If an argument has the wrong type, or the objective cannot be called with a
+            trial, or (at the first instance) returns something else than a number.
+        ValueError: If an argument is out of range or unknown, or (at the first trial) does not
+            fit the study: another seed, a pruner's warm-up of ``n_instances`` or more, directions
+            that do not fit ``returns``.
+    """
+
+    def __init__(
+        self,
+        objective: Callable[..., Any],
+        n_instances: int = 10,
+        *,
+        criterion: str | Callable[[FloatArray], float] | Criterion | None = None,
+        seed: int = 0,
+        on_failure: str = "worst",
+        max_failures: float = 0.5,
+        vary: Iterable[str] = SOURCES,
+        reshuffle: bool = False,
+        report: str = "criterion",
+        returns: Sequence[str | Callable[[FloatArray], float] | Criterion] | None = None,
+        seed_function: Callable[[int], object] | None = None,
+        n_jobs: int = 1,
+        executor: Executor | None = None,
+        store: InstanceStore | None = None,
+    ) -> None:
+        self._evaluator = Evaluator(objective, seed_function)
+        self._n_instances = check_n_instances(n_instances)
+        self._criterion = None if criterion is None else get_criterion(criterion)
+        self._returns = None if returns is None else check_returns(returns)
+        self._seed = check_count("seed", seed, minimum=0)
+        self._on_failure = check_choice("on_failure", on_failure, FAILURE_POLICIES)
+        self._max_failures = check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
+        self._vary = check_sources(vary)
+        self._reshuffle = bool(reshuffle)
+        self._report = check_choice("report", report, _REPORTS)
+        self._n_jobs = check_workers(n_jobs, executor)
+        self._executor = executor
+        self._store = check_store(store)
+        for each in self._returns or (self._criterion,):
+            if each is not None:
+                check_min_instances(each, self._n_instances)
+        if criterion is not None and returns is not None:
+            raise ValueError("Give either criterion or returns, not both.")
+        self._succeeded = False
+        self._told: set[str] = set()
+        self._reset()
+
+    def __call__(self, trial: Trial) -> float | tuple[float, ...]:
+        """Train the instances of one trial.
+
+        Returns:
+            The criterion of all losses; several with ``returns``.
+
+        Raises:
+            optuna.TrialPruned: If the pruner stops the trial, too many instances failed, or the
+                objective raised it.
+        """
+        judge = self._begin(trial)
+        run = TrialRun(trial, judge)
+        pool = self._pool(trial)
+        try:
+            for trained in self._instances(trial, pool):
+                self._succeeded = self._succeeded or pool.succeeded
+                self._take(run, trained)
+                if run.n_instances < self._n_instances and run.should_stop():
+                    pruner = type(trial.study.pruner).__name__
+                    run.stop(f"{pruner} stopped it after {run.n_instances} instances.")
+        finally:
+            pool.close()
+            run.close()
+        return judge.returned(run.values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out processes, and what was read from studies: it is read again."""
+        state = self.__dict__.copy()
+        for name in ("_lock", "_judges", "_workers"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the arguments."""
+        self.__dict__.update(state)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._workers: Workers | None = None
+        self._judges: weakref.WeakKeyDictionary[Study, tuple[BasePruner, Judge]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _begin(self, trial: Trial) -> Judge:
+        """Begin a trial, and return how it is judged."""
+        study = getattr(trial, "study", None)
+        if study is None:
+            raise TypeError(
+                "MultiInstanceObjective needs a trial of a study, but got a "
+                f"{type(trial).__name__}; study.enqueue_trial(params) evaluates fixed parameters."
+            )
+        if self._store is None:
+            return self._judge(study)
+        # First of all: a trial of which nobody knows whose it was cannot be continued.
+        trial.set_user_attr(trials.WORKER, self._store.worker())
+        judge = self._judge(study)
+        if isinstance(trial, Trial):  # wrappers of other libraries have no storage
+            continue_dead_trials(trial, self._store)
+        return judge
+
+    def _judge(self, study: Study) -> Judge:
+        """Return how trials of a study are judged; checks the study at its first trial."""
+        with self._lock:
+            pruner, judge = self._judges.get(study, (None, None))
+            if judge is None or pruner is not study.pruner:
+                judge = make_judge(study, self._criterion, self._returns, self._report)
+                check_study(study, judge, self._n_instances, self._reshuffle)
+                self._bind(study, judge)
+                self._judges[study] = (study.pruner, judge)
+            return judge
+
+    def _bind(self, study: Study, judge: Judge) -> None:
+        """Keep what losses depend on in the study and the store; neither if one refuses."""
+        settings = Settings(
+            self._seed,
+            self._vary,
+            self._reshuffle,
+            self._n_instances,
+            self._on_failure,
+            tuple(criterion.name for criterion in judge.criteria),
+        )
+        check_settings(study, settings)
+        if self._store is not None:
+            self._store.bind(seed=self._seed, vary=self._vary)
+        keep_settings(study, settings)
+
+    def _pool(self, trial: Trial) -> InstancePool:
+        """Return what trains the instances of a trial after the first one."""
+        workers: Workers
+        if self._n_jobs == 1 and self._executor is None:
+            workers = InProcess(lambda job: self._train_here(trial, job.instance))
+        else:
+            with self._lock:
+                if self._workers is None:
+                    self._workers = make_workers(self._evaluator, self._n_jobs, self._executor)
+                workers = self._workers
+        return InstancePool(
+            workers,
+            self._store,
+            raise_failures=self._on_failure == "raise",
+            succeeded=self._succeeded,
+        )
+
+    def _instances(self, trial: Trial, pool: InstancePool) -> Iterator[Trained]:
+        """Yield a trial's instances in order.
+
+        The first one is trained in this process, since it asks the sampler for the model.
+        """
+        # A trial that goes on has the instances of the one that it goes on with.
+        model = first_number(trial) if self._reshuffle else None
+        instances = [
+            Instance(number, study_seed=self._seed, vary=self._vary, model=model)
+            for number in range(self._n_instances)
+        ]
+        yield self._first(trial, instances[0], pool)
+        direction = trial.study.direction if len(trial.study.directions) == 1 else None
+        jobs = [
+            Job(
+                trial.params,
+                instance,
+                trial.number,
+                "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
+            )
+            for instance in instances[1:]
+        ]
+        for position, job in enumerate(jobs):
+            ahead = jobs[position + 1 : position + pool.width]
+            yield from pool.train([job], ahead)
+
+    def _first(self, trial: Trial, instance: Instance, pool: InstancePool) -> Trained:
+        def known(params: Mapping[str, Any]) -> Trained | None:
+            return pool.known(Job(params, instance, trial.number))
+
+        if self._store is None:
+            outcome = self._train_here(trial, instance)
+        else:
+            found = known(trial.params)  # a trial that goes on has its model
+            if found is not None:
+                return found
+            seen: list[Trained] = []
+
+            def is_known(params: Mapping[str, Any]) -> bool:
+                seen.extend(filter(None, [known(params)]))
+                return bool(seen)
+
+            try:
+                outcome = self._train_here(trial, instance, is_known)
+            except ModelKnown:
+                return seen[0]
+        return pool.add(Job(trial.params, instance, trial.number), outcome)
+
+    def _train_here(
+        self,
+        trial: Trial,
+        instance: Instance,
+        is_known: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> Outcome:
+        inner = InstanceTrial(trial, instance.number, is_known)
+        return self._evaluator(inner, instance, self._warn_of_threads)
+
+    def _take(self, run: TrialRun, trained: Trained) -> None:
+        """Take an instance into the trial's account; stops a trial that fails too often."""
+        outcome = trained.outcome
+        run.add(trained, self._on_failure)
+        if outcome.failure is None:
+            self._warn_if_identical(run)
+            return
+        if outcome.pruned:
+            raise TrialPruned(outcome.failure)
+        if run.n_failures > self._max_failures * self._n_instances:
+            run.stop(
+                f"{run.n_failures} of {self._n_instances} instances failed, more than "
+                f"max_failures={self._max_failures:g} allows; the last one: {outcome.failure}"
+            )
+
+    def _warn_of_threads(self) -> None:
+        self._warn_once(
+            "threads",
+            "Threads take turns: an objective without a parameter named 'instance' uses global "
+            "random generators, which one thread at a time can seed. Give it that parameter and "
+            "seed from it, or run several processes on the study instead.",
+        )
+
+    def _warn_if_identical(self, run: TrialRun) -> None:
+        message = told_of_identical(
+            run.oriented(), f"trial {run.trial.number}", self._n_instances, run.judge.sign
+        )
+        if message is not None:
+            self._warn_once("identical", message)
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(message, stacklevel=2)
+
+
+def check_unwrapped(objective: object) -> None:
+    """Check that an objective trains one instance.
+
+    Raises:
+        TypeError: If it is a :class:`MultiInstanceObjective`, which trains several.
+    """
+    if isinstance(objective, MultiInstanceObjective):
+        raise TypeError(
+            "objective must be what the MultiInstanceObjective was made of: the wrapper itself "
+            "trains several instances at each call."
+        )

@@ -1,0 +1,118 @@
+"""What one trial has seen so far, in memory and in the trial's user attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+from optuna.exceptions import TrialPruned
+
+from optuna_robust import trials
+from optuna_robust.criteria import FloatArray
+from optuna_robust.model_record import ModelRecord
+
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from optuna_robust.objective._judge import Judge
+    from optuna_robust.parallel import Trained
+
+
+class TrialRun:
+    """What one trial has seen so far, in memory and in the trial's user attributes."""
+
+    def __init__(self, trial: Trial, judge: Judge) -> None:
+        self.trial = trial
+        self.judge = judge
+        self.record = ModelRecord()
+        self._written: dict[str, Any] = {}
+        # A trial that is retried inherits the attributes of its predecessor.
+        inherited = trial.user_attrs
+        for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.N_REUSED, trials.STOPPED):
+            if name in inherited:
+                trial.set_user_attr(name, 0 if name == trials.N_REUSED else {})
+
+    @property
+    def n_instances(self) -> int:
+        """How many instances there are."""
+        return len(self.record.losses)
+
+    @property
+    def n_failures(self) -> int:
+        """How many instances failed."""
+        return len(self.record.failures)
+
+    def oriented(self) -> FloatArray:
+        """Return the losses to be minimised of the instances that count."""
+        return np.array(list(self._by_instance().values()), dtype=np.float64)
+
+    def values(self) -> tuple[float, ...]:
+        """Return the values of the trial.
+
+        Raises:
+            optuna.TrialPruned: If too few instances succeeded for one of them.
+        """
+        values = self.judge.values(self.oriented())
+        if any(math.isnan(value) for value in values):
+            names = ", ".join(criterion.name for criterion in self.judge.criteria)
+            self.stop(f"{len(self._by_instance())} losses give no value of {names}")
+        return values
+
+    def add(self, trained: Trained, on_failure: str) -> None:
+        """Take the next instance into account, and report it."""
+        number = self.n_instances
+        self.record.add(trained, on_failure)
+        self._write(self.record.running_attrs())
+        value = self._to_report(number)
+        if not math.isnan(value):
+            self.trial.report(value, step=number)
+
+    def _write(self, attrs: Mapping[str, Any]) -> None:
+        """Write what has changed: in a database each attribute is a transaction."""
+        for name, value in attrs.items():
+            if name not in self._written or self._written[name] != value:
+                self.trial.set_user_attr(name, value)
+                self._written[name] = value
+
+    def should_stop(self) -> bool:
+        """Ask the study's pruner."""
+        if not self.judge.multi_objective:
+            return self.trial.should_prune()
+        if self.judge.pruner is None:
+            return False
+        return self.judge.pruner.stops(
+            self.trial.study,
+            self.trial.number,
+            self._by_instance(),
+            sign=self.judge.sign,
+            recorded=True,
+            objectives=self.judge.criteria,
+        )
+
+    def stop(self, reason: str) -> None:
+        """End the trial as PRUNED, with the reason in its attributes."""
+        self.trial.set_user_attr(trials.STOPPED, reason)
+        raise TrialPruned(reason)
+
+    def close(self) -> None:
+        """Write what is of interest once the trial ends, however it ends."""
+        for key, value in self.record.constraints.items():
+            self.trial.set_constraint(key, value)
+        if self.n_instances:
+            self._write(self.record.final_attrs(self.judge.sign))
+
+    def _to_report(self, number: int) -> float:
+        """Return the intermediate value after an instance; NaN if there is none."""
+        losses = self._by_instance()
+        if self.judge.multi_objective or not losses:
+            return math.nan
+        if self.judge.reports_losses:
+            return self.judge.sign * losses.get(number, math.nan)
+        return self.judge.values(self.oriented())[0]
+
+    def _by_instance(self) -> dict[int, float]:
+        return self.record.oriented(self.judge.sign)

@@ -1,0 +1,28 @@
+"""Many instances: where they are trained, and the pool that hands them out in order."""
+
+from optuna_robust.parallel._pool import check_store
+from optuna_robust.parallel._pool import InstancePool
+from optuna_robust.parallel._pool import open_pool
+from optuna_robust.parallel._pool import Trained
+from optuna_robust.parallel._workers import check_workers
+from optuna_robust.parallel._workers import ExecutorWorkers
+from optuna_robust.parallel._workers import InProcess
+from optuna_robust.parallel._workers import LokyWorkers
+from optuna_robust.parallel._workers import make_workers
+from optuna_robust.parallel._workers import worker_index
+from optuna_robust.parallel._workers import Workers
+
+
+__all__ = [
+    "ExecutorWorkers",
+    "InProcess",
+    "InstancePool",
+    "LokyWorkers",
+    "Trained",
+    "Workers",
+    "check_store",
+    "check_workers",
+    "make_workers",
+    "open_pool",
+    "worker_index",
+]

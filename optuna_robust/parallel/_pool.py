@@ -1,0 +1,406 @@
+"""The pool: instances from the store or from the workers, in order, each trained once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from concurrent.futures import CancelledError
+from concurrent.futures import Executor
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import Future
+from concurrent.futures import wait
+from contextlib import closing
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import Key
+from optuna_robust.evaluation import Outcome
+from optuna_robust.parallel._workers import make_workers
+from optuna_robust.parallel._workers import Workers
+
+
+if TYPE_CHECKING:
+    from optuna_robust.instance import Source
+    from optuna_robust.store import InstanceStore
+
+
+_logger = logging.getLogger(__name__)
+
+# An instance whose worker dies so often is taken to kill it.
+_MAX_DEATHS = 5
+# How long to wait before looking again what other workers did, seconds: first, and at most.
+_FIRST_LOOK, _LAST_LOOK = 0.02, 1.0
+# Quick instances are claimed ahead, so many seconds' worth and so many at most.
+_CLAIM_SECONDS, _MOST_CLAIMS = 0.1, 500
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An instance that is there.
+
+    Attributes:
+        job: Which.
+        outcome: What came of it.
+        reused: Whether this pool did not train it.
+    """
+
+    job: Job
+    outcome: Outcome
+    reused: bool
+
+
+class InstancePool:
+    """Instances from the store or from the workers, in order, each trained once.
+
+    Results are kept as soon as they come, and handed out in the order in which they were asked
+    for, so that nothing depends on which worker is the faster. Exceptions are raised until an
+    instance has succeeded, so that a typo does not run for hours; then they are failures of the
+    model. Failures that would be raised are not kept, so that the objective can be mended.
+
+    Args:
+        workers:
+            Train the instances.
+        store:
+            Keeps them; None: nothing is kept, and a job's number stands for its model.
+        raise_failures:
+            Raise every failure.
+        succeeded:
+            Whether an instance of the objective has succeeded before; the store knows as well.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        store: InstanceStore | None,
+        *,
+        raise_failures: bool = False,
+        succeeded: bool = False,
+    ) -> None:
+        self._workers = workers
+        self._store = store
+        self._raise_failures = raise_failures
+        self.succeeded = succeeded or (store is not None and store.has_success())
+        self._queue: deque[Job] = deque()
+        self._running: dict[Future[Outcome], Job] = {}
+        # Claimed and not yet submitted; trained and not yet handed out; not yet kept.
+        self._claimed: dict[Key, Job] = {}
+        self._trained: dict[Key, Trained] = {}
+        self._unkept: set[Key] = set()
+        self._deaths: dict[Key, int] = {}
+        self._seconds, self._n_timed = 0.0, 0
+
+    @property
+    def width(self) -> int:
+        """How many instances are trained at a time."""
+        return self._workers.width
+
+    def train(self, jobs: Sequence[Job], ahead: Iterable[Job] = ()) -> Iterator[Trained]:
+        """Train instances, or take them from the store.
+
+        Args:
+            jobs:
+                The instances that are needed, each once.
+            ahead:
+                Instances that may be needed later: for workers that have nothing else to do.
+
+        Yields:
+            Every instance of ``jobs``, in their order.
+
+        Raises:
+            Exception: What the objective raised, before any instance has succeeded or if failures
+                are to be raised.
+        """
+        self._take_from_store([job for job in jobs if self._key(job) not in self._trained])
+        self._queue = self._missing(jobs)
+        spare = self._missing(ahead) if self._workers.width > 1 else deque()
+        for job in jobs:
+            key = self._key(job)
+            pause = _FIRST_LOOK
+            while key not in self._trained:
+                self._submit(spare)
+                if self._is_under_way(key):
+                    self._collect(None)
+                elif key not in self._trained:
+                    self._look_elsewhere(job, pause)
+                    pause = min(2 * pause, _LAST_LOOK)
+            yield self._handed_out(key)
+
+    def add(self, job: Job, outcome: Outcome) -> Trained:
+        """Take an instance that was trained before its model was known.
+
+        Returns:
+            The instance; as another worker trained it, if one did so meanwhile.
+
+        Raises:
+            Exception: As in :meth:`train`.
+        """
+        key = self._key(job)
+        known: Outcome | None = None
+        mine = True
+        if self._store is not None:
+            with self._given_up_if_interrupted([job]):
+                claims = self._store.claim([job])
+                known, mine = claims.finished.get(key), key in claims.granted
+        if mine:
+            with self._given_up_if_interrupted([job]):
+                self._keep(job, outcome)
+        self._trained.setdefault(key, Trained(job, known or outcome, reused=known is not None))
+        return self._handed_out(key)
+
+    def known(self, job: Job) -> Trained | None:
+        """Return an instance if the store has it."""
+        self._take_from_store([job])
+        key = self._key(job)
+        return self._handed_out(key) if key in self._trained else None
+
+    def close(self) -> None:
+        """Give up what is not trained yet. What is being trained is kept if it gets finished."""
+        given_up = [
+            *self._claimed.values(),
+            *(self._trained[key].job for key in self._unkept if key in self._trained),
+        ]
+        for future, job in self._running.items():
+            if future.cancel():
+                given_up.append(job)
+            else:
+                future.add_done_callback(partial(self._keep_late, job))
+        self._running, self._claimed, self._unkept = {}, {}, set()
+        if self._store is not None and given_up:
+            self._store.release(given_up)
+
+    def _key(self, job: Job) -> Key:
+        if self._store is not None:
+            return job.key
+        # What is not kept may have hyperparameters of any kind.
+        instance = job.instance
+        own = -1 if instance.model is None else instance.model
+        return str(job.number), instance.phase, instance.number, own
+
+    def _take_from_store(self, jobs: Sequence[Job]) -> None:
+        if self._store is None or not jobs:
+            return
+        found = self._store.outcomes(jobs)
+        for job in jobs:
+            if job.key in found:
+                self._trained[job.key] = Trained(job, found[job.key], reused=True)
+
+    def _missing(self, jobs: Iterable[Job]) -> deque[Job]:
+        missing = {self._key(job): job for job in jobs}
+        return deque(
+            job
+            for key, job in missing.items()
+            if key not in self._trained and not self._is_under_way(key)
+        )
+
+    def _is_under_way(self, key: Key) -> bool:
+        return key in self._claimed or any(key == self._key(job) for job in self._running.values())
+
+    def _submit(self, spare: deque[Job]) -> None:
+        """Give idle workers something to do."""
+        idle = self._workers.width - len(self._running)
+        if len(self._claimed) < idle:
+            self._claim(self._queue, self._n_to_claim())
+        if len(self._claimed) < idle:
+            self._claim(spare, idle - len(self._claimed))
+        for key, job in list(islice(self._claimed.items(), idle)):
+            self._running[self._workers.submit(job)] = job
+            del self._claimed[key]
+
+    def _claim(self, queue: deque[Job], at_most: int) -> None:
+        """Claim the next instances of a queue; puts back those that others are training."""
+        wanted = [queue.popleft() for _ in range(min(len(queue), at_most))]
+        if self._store is None:
+            self._claimed.update((self._key(job), job) for job in wanted)
+        elif wanted:
+            with self._given_up_if_interrupted(wanted):
+                claims = self._store.claim(wanted)
+                for job in wanted:
+                    if job.key in claims.granted:
+                        self._claimed[job.key] = job
+                    elif job.key in claims.finished:
+                        outcome = claims.finished[job.key]
+                        self._trained[job.key] = Trained(job, outcome, reused=True)
+                    else:
+                        queue.append(job)
+
+    @contextmanager
+    def _given_up_if_interrupted(self, jobs: Iterable[Job]) -> Iterator[None]:
+        """Have :meth:`close` give up what may have been claimed, say when Ctrl-C comes.
+
+        A claim of a process that lives would be respected forever.
+        """
+        try:
+            yield
+        except BaseException:
+            self._claimed.update((self._key(job), job) for job in jobs)
+            raise
+
+    def _n_to_claim(self) -> int:
+        width = self._workers.width
+        if not self._n_timed:
+            return width
+        mean = max(self._seconds / self._n_timed, 1e-6)
+        return max(width, min(_MOST_CLAIMS, int(_CLAIM_SECONDS * width / mean)))
+
+    def _collect(self, timeout: float | None) -> None:
+        done, _ = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
+        for future in done:
+            job = self._running[future]
+            try:
+                outcome = future.result()
+            except (BrokenExecutor, CancelledError) as error:
+                self._bury(job, error)
+            else:
+                self._keep(job, outcome)
+            del self._running[future]  # not before: what is interrupted is left to close
+
+    def _look_elsewhere(self, job: Job, pause: float) -> None:
+        """Wait for an instance that others may be training, or no worker has come to yet."""
+        if self._running:
+            self._collect(pause)
+        else:
+            time.sleep(pause)
+        key = self._key(job)
+        if key not in self._trained:
+            self._take_from_store([job])
+        if key in self._trained:
+            self._queue = deque(each for each in self._queue if self._key(each) != key)
+
+    def _bury(self, job: Job, error: Exception) -> None:
+        """Have an instance trained again whose worker died, unless it seems to be the reason."""
+        key = self._key(job)
+        deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
+        if deaths < _MAX_DEATHS:
+            self._claimed = {key: job, **self._claimed}
+            return
+        failure = f"its worker process died {deaths} times: {error}"
+        died = RuntimeError(failure)
+        died.__cause__ = error
+        self._keep(job, Outcome(None, failure, error=died))
+
+    def _keep(self, job: Job, outcome: Outcome) -> None:
+        key = self._key(job)
+        self._seconds += outcome.seconds
+        self._n_timed += 1
+        if outcome.failure is not None and not outcome.pruned and self._may_raise(outcome):
+            self._unkept.add(key)
+        elif self._store is not None and not self._store.record(job, outcome):
+            self._queue.append(job)  # taken over: what the other worker finds counts
+            return
+        self._trained[key] = Trained(job, outcome, reused=False)
+
+    def _may_raise(self, outcome: Outcome) -> bool:
+        return self._raise_failures or (outcome.error is not None and not self.succeeded)
+
+    def _handed_out(self, key: Key) -> Trained:
+        trained = self._trained[key]
+        outcome = trained.outcome
+        if outcome.failure is None:
+            self.succeeded = True
+        elif not outcome.pruned and not trained.reused and self._may_raise(outcome):
+            raise outcome.error or ValueError(self._told(trained))
+        elif self._raise_failures and not outcome.pruned:
+            raise ValueError(self._told(trained))
+        if key in self._unkept:
+            if self._store is not None:
+                self._store.record(trained.job, outcome)
+            self._unkept.discard(key)
+        return self._trained.pop(key)
+
+    @staticmethod
+    def _told(trained: Trained) -> str:
+        job = trained.job
+        return (
+            f"Instance {job.instance.number} of trial {job.number}, {dict(job.params)}: "
+            f"{trained.outcome.failure}."
+        )
+
+    def _keep_late(self, job: Job, future: Future[Outcome]) -> None:
+        if self._store is None:
+            return
+        try:
+            self._keep_or_release(self._store, job, future)
+        except Exception as error:  # nobody would catch it
+            _logger.warning(
+                "Instance %d of trial %d was finished late and could not be kept: %s",
+                job.instance.number,
+                job.number,
+                error,
+            )
+
+    def _keep_or_release(self, store: InstanceStore, job: Job, future: Future[Outcome]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            store.release([job])
+            return
+        outcome = future.result()
+        if outcome.failure is not None and self._may_raise(outcome):
+            store.release([job])
+        else:
+            store.record(job, outcome)
+
+
+@contextmanager
+def open_pool(
+    evaluator: Evaluator,
+    *,
+    n_jobs: int,
+    executor: Executor | None,
+    store: InstanceStore | None,
+    raise_failures: bool,
+    seed: int,
+    vary: tuple[Source, ...],
+) -> Iterator[InstancePool]:
+    """Open a pool for one call, and end its workers with it.
+
+    Args:
+        evaluator:
+            Trains an instance.
+        n_jobs:
+            As in :func:`~optuna_robust.parallel.make_workers`.
+        executor:
+            As there.
+        store:
+            The user's; None: nothing is kept.
+        raise_failures:
+            As in :class:`InstancePool`.
+        seed:
+            Seed of the instances, which the store holds on to.
+        vary:
+            What varies between instances, likewise.
+
+    Raises:
+        TypeError: If the objective cannot be sent to another process.
+        ValueError: If the store has instances of another seed or ``vary``.
+    """
+    if store is not None:
+        store.bind(seed=seed, vary=vary)
+    workers = make_workers(evaluator, n_jobs, executor)
+    pool = InstancePool(workers, store, raise_failures=raise_failures)
+    # Our own workers end first, so that the pool knows what does not get finished any more.
+    with closing(pool), closing(workers):
+        yield pool
+
+
+def check_store(store: InstanceStore | None) -> InstanceStore | None:
+    """Return the store that the user gave.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    # Not isinstance: that would import SQLAlchemy for those who have no store.
+    if store is not None and not callable(getattr(store, "claim", None)):
+        raise TypeError(
+            "store must be an InstanceStore, such as InstanceStore('sqlite:///robust.db'), but "
+            f"was {store!r}."
+        )
+    return store

@@ -1,0 +1,431 @@
+"""The robust selection: the race over a set of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+import itertools
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna.study import Study
+from optuna.study import StudyDirection
+from tqdm.auto import tqdm
+
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
+from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.comparison import get_test
+from optuna_robust.criteria import check_min_instances
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import rank_models
+from optuna_robust.elimination import check_warmup
+from optuna_robust.elimination import EliminationRule
+from optuna_robust.elimination import expected_trainings
+from optuna_robust.elimination import get_rule
+from optuna_robust.elimination import Halving
+from optuna_robust.elimination import IncumbentTest
+from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import Job
+from optuna_robust.instance import check_n_instances
+from optuna_robust.instance import check_sources
+from optuna_robust.instance import Instance
+from optuna_robust.instance import SOURCES
+from optuna_robust.objective import check_unwrapped
+from optuna_robust.parallel import check_store
+from optuna_robust.parallel import check_workers
+from optuna_robust.parallel import open_pool
+from optuna_robust.progress import seconds_between_updates
+from optuna_robust.selection._models import model_set
+from optuna_robust.selection._race import Race
+from optuna_robust.selection._race import RaceOptions
+from optuna_robust.selection._result import SelectionResult
+from optuna_robust.selection._result import Step
+from optuna_robust.selection._trials import SelectionTrials
+from optuna_robust.study_settings import check_settings
+from optuna_robust.study_settings import Settings
+
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+    from optuna_robust.store import InstanceStore
+
+
+_DIRECTIONS = ("minimize", "maximize")
+_DEFAULT_WARMUP = 4
+
+
+def robust_select(
+    objective: Callable[..., Any],
+    models: object,
+    *,
+    n_models: int | None = None,
+    sampler: BaseSampler | None = None,
+    direction: str | StudyDirection | None = None,
+    criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr",
+    rule: str | EliminationRule = "halving",
+    n_instances: int = 20,
+    n_warmup_instances: int | None = None,
+    n_select: int = 1,
+    alpha: float = 0.05,
+    tolerance: float = 0.0,
+    reduction_factor: float = 2.0,
+    reshuffle: bool = False,
+    on_failure: str = "worst",
+    max_failures: float = 0.5,
+    vary: Iterable[str] = SOURCES,
+    seed: int = 0,
+    seed_function: Callable[[int], object] | None = None,
+    n_jobs: int = 1,
+    executor: Executor | None = None,
+    store: InstanceStore | None = None,
+    study: Study | None = None,
+    train_survivors: bool = False,
+    show_progress_bar: bool = False,
+    callbacks: Sequence[Callable[[Step], object]] = (),
+) -> SelectionResult:
+    """Select the robust model of a set for little more than a few trainings a model.
+
+    Boldyrev, Ratnikov & Shevelev (2025), doi:10.1109/ACCESS.2025.3578926, Algorithm 1, and its
+    later variants: in waves, one instance of every model that is still in is trained, then an
+    elimination rule looks at the losses and drops models. It ends when ``n_select`` models are
+    left, or the models have ``n_instances`` instances each.
+
+    Example:
+        >>> import optuna_robust as opr
+        >>> def objective(trial, instance):
+        ...     x = trial.suggest_float("x", -1, 1)
+        ...     return (x - 0.5) ** 2 + (0.1 + abs(x)) * instance.rng.normal()
+        >>> result = opr.robust_select(objective, {"x": [-0.5, 0.0, 0.5, 1.0]})
+        >>> result.best_params, result.n_trainings
+        ({'x': 0.0}, 22)
+
+    Args:
+        objective:
+            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss, as for
+            :class:`~optuna_robust.MultiInstanceObjective`. Its trial suggests a model's values.
+        models:
+            A list of models ``[{name: value, …}, …]``, all different; a grid
+            ``{name: [values]}``; a search space ``{name: distribution}``; or a study, of which
+            the complete and feasible trials are taken, the best first.
+        n_models:
+            How many models to sample from a search space, or to take of a study (default: all).
+            Models that come twice count once.
+        sampler:
+            Samples from a search space, without being told any value. Default:
+            :class:`~optuna.samplers.RandomSampler`, seeded with ``seed``.
+        direction:
+            ``"minimize"`` or ``"maximize"``. Default: that of ``study`` or of the study that
+            ``models`` is, else to minimise.
+        criterion:
+            What models are ranked by; see :func:`~optuna_robust.criteria.get_criterion`.
+        rule:
+            ``"halving"`` (default; Algorithm 1), ``"sequential-halving"``, a two-sided test of
+            the method's authors (``"welch"``, ``"ks"``, ``"mannwhitneyu"``, ``"bartlett"``,
+            ``"levene"``, ``"fligner"``, …) or a directed one (``"directed-welch"``, …), which
+            drops a model only if it is worse; see :func:`~optuna_robust.elimination.get_rule`.
+            Or an object with the methods of
+            :class:`~optuna_robust.elimination.EliminationRule`.
+        n_instances:
+            Most instances of a model.
+        n_warmup_instances:
+            k: no elimination on the first k instances. Default: 4, or less if there are no more
+            than 4 instances.
+        n_select:
+            How many models are selected; a rule that would keep fewer keeps the best so many.
+        alpha:
+            Level of the tests.
+        tolerance:
+            For rules that know one: how much worse than the best a model may be. None of those
+            above does.
+        reduction_factor:
+            One of so many models is kept by a halving.
+        reshuffle:
+            Give every model instances of its own instead of common ones.
+        on_failure:
+            What an instance counts as that raises an exception or returns NaN or infinity:
+            ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing, ``"raise"`` an
+            error. Exceptions are raised whatever this says until an instance has succeeded.
+        max_failures:
+            A model is removed when more than this share of ``n_instances`` failed.
+        vary:
+            Sources of variation that differ between instances; see
+            :class:`~optuna_robust.Instance`.
+        seed:
+            All instances' seeds come from it.
+        seed_function:
+            Called with ``instance.seed`` before every instance, to seed other libraries.
+        n_jobs:
+            How many instances are trained at a time: 1 (default) in this process, more in
+            processes of their own, -1 as many as there are cores. The result is the same.
+        executor:
+            Any :class:`concurrent.futures.Executor` that trains the instances instead; it gets
+            ``n_jobs`` at a time (1: as many as it has workers).
+        store:
+            Keeps every instance, and knows those that were trained before; a selection that was
+            killed goes on from it. Default: a new one in memory for each call.
+        study:
+            Gets every model as a trial: COMPLETE if it survives, else PRUNED.
+        train_survivors:
+            Train the survivors on until they have ``n_instances``.
+        show_progress_bar:
+            Show one.
+        callbacks:
+            Each is called with every :class:`~optuna_robust.selection.Step`.
+
+    Returns:
+        The best model, and how it was found.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, unknown, or does not fit the others, the store
+            or the study; before anything is trained. Or the objective asks for a hyperparameter
+            that a model does not have, or from a range in which its value is not.
+        RuntimeError: If the objective raised ``TrialPruned`` for every model.
+    """
+    check_unwrapped(objective)
+    evaluator = Evaluator(objective, seed_function)
+    reshuffle = bool(reshuffle)
+    seed = check_count("seed", seed, minimum=0)
+    sources = check_sources(vary)
+    n_instances = check_n_instances(n_instances)
+    n_select = check_count("n_select", n_select, minimum=1)
+    chosen = get_criterion(criterion)
+    check_min_instances(chosen, n_instances)
+    check_choice("on_failure", on_failure, FAILURE_POLICIES)
+    check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
+    _check_tolerance(tolerance, rule)
+    n_jobs = check_workers(n_jobs, executor)
+    check_store(store)
+    eliminates = _rule(
+        rule,
+        criterion=chosen,
+        n_instances=n_instances,
+        n_warmup_instances=n_warmup_instances,
+        n_select=n_select,
+        alpha=alpha,
+        reduction_factor=reduction_factor,
+        reshuffle=reshuffle,
+    )
+    callbacks = _check_callbacks(callbacks)
+    chosen_from = model_set(models, n_models=n_models, sampler=sampler, seed=seed)
+    maximises = _maximises(direction, models, study)
+    if n_select > len(chosen_from):
+        raise ValueError(f"n_select={n_select} is more than the {len(chosen_from)} models.")
+
+    def make_job(model: int, number: int) -> Job:
+        instance = Instance(
+            number, study_seed=seed, vary=sources, model=model if reshuffle else None
+        )
+        return Job(chosen_from.params[model], instance, model, _DIRECTIONS[maximises])
+
+    sign = -1 if maximises else 1
+    options = RaceOptions(n_instances, n_select, chosen, sign, on_failure, float(max_failures))
+    settings = Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,))
+    if study is not None:
+        check_settings(study, settings)
+    with (
+        open_pool(
+            evaluator,
+            n_jobs=n_jobs,
+            executor=executor,
+            store=store,
+            raise_failures=on_failure == "raise",
+            seed=seed,
+            vary=sources,
+        ) as pool,
+        tqdm(
+            total=_expected(eliminates, len(chosen_from), n_instances, train_survivors),
+            unit=" instances",
+            disable=not show_progress_bar,
+            mininterval=seconds_between_updates(),
+        ) as bar,
+    ):
+        race = Race(
+            len(chosen_from),
+            make_job=make_job,
+            pool=pool,
+            rule=eliminates,
+            options=options,
+            on_instance=bar.update,
+        )
+        told = _Told(
+            None
+            if study is None
+            else SelectionTrials(study, settings, chosen_from, race, options),
+            callbacks,
+            bar,
+        )
+        steps = _run(race, told, train_survivors=train_survivors)
+    scores = race.scores()
+    best = race.alive[int(rank_models(scores[list(race.alive)])[0])]
+    return SelectionResult(
+        best_params=dict(chosen_from.params[best]),
+        best_index=best,
+        models=chosen_from.params,
+        losses=sign * race.oriented,
+        values=sign * scores,
+        survivors=race.alive,
+        steps=tuple(steps),
+        n_trainings=sum(len(record.losses) - record.n_reused for record in race.records),
+        n_reused=sum(record.n_reused for record in race.records),
+        seconds=math.fsum(step.seconds for step in steps),
+        failures={
+            model: record.failures for model, record in enumerate(race.records) if record.failures
+        },
+        criterion=chosen.name,
+        rule=eliminates.name,
+        direction=_DIRECTIONS[maximises],
+        settings={
+            "seed": seed,
+            "vary": list(sources),
+            "reshuffle": reshuffle,
+            "n_instances": n_instances,
+            "on_failure": on_failure,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Who is told of every step."""
+
+    trials: SelectionTrials | None
+    callbacks: Sequence[Callable[[Step], object]]
+    bar: Any
+
+    def step(self, step: Step) -> None:
+        self.bar.set_postfix_str(
+            f"step {step.step}, {len(step.kept)} models left, best {step.incumbent_value:.5g}"
+        )
+        if self.trials is not None:
+            for model, reason in step.removed.items():
+                self.trials.add(model, reason)
+        for callback in self.callbacks:
+            callback(step)
+
+    def survivors(self, models: Iterable[int]) -> None:
+        if self.trials is not None:
+            for model in models:
+                self.trials.add(model, None)
+
+
+def _run(race: Race, told: _Told, *, train_survivors: bool) -> list[Step]:
+    steps = []
+    waves = [race.eliminate(), *([race.train_survivors()] if train_survivors else [])]
+    for step in itertools.chain(*waves):
+        steps.append(step)
+        told.step(step)
+    told.survivors(race.alive)
+    return steps
+
+
+def _expected(
+    rule: EliminationRule, n_models: int, n_instances: int, train_survivors: bool
+) -> int | None:
+    """Return how many instances there will be, if the rule tells."""
+    if type(rule) is not Halving:
+        return None
+    raced, followed = (
+        expected_trainings(
+            n_models,
+            rule.n_warmup_instances,
+            upto,
+            n_select=rule.n_select,
+            reduction_factor=rule.reduction_factor,
+        )
+        for upto in (None, n_instances)
+    )
+    return followed if train_survivors else min(raced, followed)
+
+
+def _rule(
+    rule: str | EliminationRule,
+    *,
+    criterion: Criterion,
+    n_instances: int,
+    n_warmup_instances: int | None,
+    n_select: int,
+    alpha: float,
+    reduction_factor: float,
+    reshuffle: bool,
+) -> EliminationRule:
+    if isinstance(rule, str):
+        if n_warmup_instances is None:
+            n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
+        found = get_rule(
+            rule,
+            criterion=criterion,
+            n_warmup_instances=n_warmup_instances,
+            n_select=n_select,
+            alpha=alpha,
+            reduction_factor=reduction_factor,
+        )
+    elif not _is_rule(rule):
+        raise TypeError(
+            f"rule must be a name or an elimination rule, with a name and the method eliminate, "
+            f"but was {rule!r}."
+        )
+    elif n_warmup_instances is not None:
+        raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
+    else:
+        found = rule
+    check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
+    if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
+        raise ValueError(
+            f"reshuffle=True gives every model instances of its own, which the paired test "
+            f"{found.test!r} cannot compare; choose another rule."
+        )
+    return found
+
+
+def _is_rule(rule: object) -> bool:
+    return callable(getattr(rule, "eliminate", None)) and isinstance(
+        getattr(rule, "name", None), str
+    )
+
+
+def _check_callbacks(
+    callbacks: Sequence[Callable[[Step], object]],
+) -> tuple[Callable[[Step], object], ...]:
+    if not isinstance(callbacks, Iterable) or not all(map(callable, found := tuple(callbacks))):
+        raise TypeError(f"callbacks must be a sequence of callables, but was {callbacks!r}.")
+    return found
+
+
+def _check_tolerance(tolerance: object, rule: object) -> None:
+    if check_between("tolerance", tolerance, 0.0, math.inf, closed=True) > 0.0:
+        raise ValueError(f"tolerance={tolerance!r} means nothing to rule={rule!r}; leave it 0.")
+
+
+def _maximises(
+    direction: str | StudyDirection | None, models: object, study: Study | None
+) -> bool:
+    """Return the direction; checks that all that have one have the same."""
+    told: dict[str, bool] = {}
+    if isinstance(direction, StudyDirection):
+        direction = direction.name.lower()
+    if direction is not None:
+        check_choice("direction", direction, _DIRECTIONS)
+        told[f"direction={direction!r}"] = direction == "maximize"
+    for name, each in (("study", study), ("models", models)):
+        if isinstance(each, Study):
+            if len(each.directions) > 1:
+                raise ValueError(
+                    f"{name} has {len(each.directions)} objectives, but a selection has one."
+                )
+            told[f"{name} {each.study_name!r}"] = each.direction == StudyDirection.MAXIMIZE
+        elif name == "study" and each is not None:
+            raise TypeError(f"study must be an optuna.Study, but was {each!r}.")
+    if len(set(told.values())) > 1:
+        sides = ", ".join(f"{name} says {_DIRECTIONS[side]}" for name, side in told.items())
+        raise ValueError(f"Directions differ: {sides}.")
+    return any(told.values())

@@ -1,0 +1,151 @@
+"""Models of a selection as trials of a study, for plots and the dashboard."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+from optuna.trial import TrialState
+
+from optuna_robust import trials
+from optuna_robust.evaluation import can_give
+from optuna_robust.model_key import canonical_json
+from optuna_robust.model_key import model_key
+from optuna_robust.selection._models import ModelSet
+from optuna_robust.study_settings import keep_settings
+from optuna_robust.study_settings import Settings
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from optuna_robust.selection._race import Race
+    from optuna_robust.selection._race import RaceOptions
+
+
+class SelectionTrials:
+    """Adds the models of a selection to a study when their fate is decided.
+
+    Args:
+        study:
+            The study.
+        settings:
+            What the losses depend on, which the study keeps with the first model.
+        models:
+            The models.
+        race:
+            Knows what was trained.
+        options:
+            What the race goes by.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        settings: Settings,
+        models: ModelSet,
+        race: Race,
+        options: RaceOptions,
+    ) -> None:
+        self._study = study
+        self._settings = settings
+        self._models = models
+        self._race = race
+        self._criterion = options.criterion
+        self._sign = options.sign
+        self._has_settings = False
+        self._elsewhere: dict[str, list[BaseDistribution]] = {}
+        # Started again, a selection finds what it added before it was killed.
+        self._there = {
+            trial.user_attrs.get(trials.MODEL)
+            for trial in study.get_trials(deepcopy=False)
+            if trial.state.is_finished()
+        }
+
+    def add(self, model: int, stopped: str | None) -> None:
+        """Add a model.
+
+        Args:
+            model:
+                Its index.
+            stopped:
+                Why it was removed; None for a survivor.
+        """
+        params = self._models.params[model]
+        key = model_key(params)
+        if key in self._there:
+            return
+        self._there.add(key)
+        if not self._has_settings:
+            keep_settings(self._study, self._settings)
+            self._has_settings = True
+        record = self._race.records[model]
+        oriented = record.oriented(self._sign)
+        running = {
+            number: self._sign
+            * float(self._criterion.score([oriented[i] for i in oriented if i <= number]))
+            for number in oriented
+        }
+        reported = {number: value for number, value in running.items() if not math.isnan(value)}
+        value = reported[max(reported)] if reported else None
+        complete = stopped is None and value is not None
+        attrs = {
+            trials.MODEL: key,
+            **record.running_attrs(),
+            **record.final_attrs(self._sign),
+        }
+        if stopped is not None:
+            attrs[trials.STOPPED] = stopped
+        # Optuna 4 has no such argument, and no way to set constraints either.
+        constraints: dict[str, Any] = (
+            {"constraints": record.constraints} if record.constraints else {}
+        )
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                value=value,
+                params=params,
+                distributions=self._distributions(model),
+                intermediate_values=reported,
+                user_attrs=attrs,
+                **constraints,
+            )
+        )
+
+    def _distributions(self, model: int) -> dict[str, BaseDistribution]:
+        """Return what the objective suggested from; else what suits the values that there are."""
+        known = self._known(model)
+        return {
+            name: known[name] if name in known else self._suitable(name, value)
+            for name, value in self._models.params[model].items()
+        }
+
+    def _known(self, model: int) -> dict[str, BaseDistribution]:
+        return {
+            **self._models.distributions[model],
+            **self._race.records[model].distributions,
+        }
+
+    def _suitable(self, name: str, value: Any) -> BaseDistribution:
+        """Return what other models' values were suggested from; else a choice of all values.
+
+        A study wants the same kind of distribution in all its trials.
+        """
+        if name not in self._elsewhere:
+            self._elsewhere[name] = self._of_all_models(name)
+        return next(each for each in self._elsewhere[name] if can_give(each, value))
+
+    def _of_all_models(self, name: str) -> list[BaseDistribution]:
+        distributions: list[BaseDistribution] = []
+        values: dict[str, Any] = {}
+        for model, params in enumerate(self._models.params):
+            known = self._known(model).get(name)
+            if known is not None and known not in distributions:
+                distributions.append(known)
+            if name in params:
+                values.setdefault(canonical_json({name: params[name]}), params[name])
+        return [*distributions, CategoricalDistribution(tuple(values.values()))]
