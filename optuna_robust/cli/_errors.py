@@ -18,7 +18,7 @@ import click
 from click.exceptions import Exit
 
 from optuna_robust.cli._output import tell
-from optuna_robust.text_tables import printable
+from optuna_robust.cli._text_tables import printable
 
 
 _FAILED, _WRONG_ARGUMENTS, _INTERRUPTED = 1, 2, 130

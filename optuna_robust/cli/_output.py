@@ -14,7 +14,7 @@ import warnings
 
 import click
 
-from optuna_robust.text_tables import printable
+from optuna_robust.cli._text_tables import printable
 
 
 _PACKAGE = Path(__file__).parents[1]

@@ -17,10 +17,10 @@ from optuna_robust.cli._results import confirmation_text
 from optuna_robust.cli._studies import load_study
 from optuna_robust.cli._studies import open_storage
 from optuna_robust.cli._studies import shown
-from optuna_robust.text_tables import number
-from optuna_robust.text_tables import printable
-from optuna_robust.text_tables import short_params
-from optuna_robust.text_tables import text_table
+from optuna_robust.cli._text_tables import number
+from optuna_robust.cli._text_tables import printable
+from optuna_robust.cli._text_tables import short_params
+from optuna_robust.cli._text_tables import text_table
 
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import json
 from typing import Any
 from typing import TYPE_CHECKING
 
-from optuna_robust.text_tables import number
-from optuna_robust.text_tables import printable
-from optuna_robust.text_tables import short_params
-from optuna_robust.text_tables import text_table
+from optuna_robust.cli._text_tables import number
+from optuna_robust.cli._text_tables import printable
+from optuna_robust.cli._text_tables import short_params
+from optuna_robust.cli._text_tables import text_table
 
 
 if TYPE_CHECKING:

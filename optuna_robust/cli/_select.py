@@ -30,7 +30,7 @@ from optuna_robust.cli._studies import opened_store
 from optuna_robust.cli._studies import shown
 from optuna_robust.cli._studies import store_url
 from optuna_robust.cli._studies import study_to_fill
-from optuna_robust.text_tables import printable
+from optuna_robust.cli._text_tables import printable
 
 
 # As robust_select does without n_warmup_instances.

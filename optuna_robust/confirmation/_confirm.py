@@ -192,6 +192,7 @@ def confirm(
             raise_failures=on_failure == "raise",
             seed=seed,
             vary=sources,
+            phase="confirmation",
         ) as pool,
         tqdm(
             total=len(candidates) * n_instances,

@@ -30,6 +30,7 @@ from optuna_robust.parallel._workers import Workers
 
 
 if TYPE_CHECKING:
+    from optuna_robust.instance import Phase
     from optuna_robust.instance import Source
     from optuna_robust.store import InstanceStore
 
@@ -76,6 +77,8 @@ class InstancePool:
             Raise every failure.
         succeeded:
             Whether an instance of the objective has succeeded before; the store knows as well.
+        phase:
+            Of which phase the store's instances tell that.
     """
 
     def __init__(
@@ -85,11 +88,12 @@ class InstancePool:
         *,
         raise_failures: bool = False,
         succeeded: bool = False,
+        phase: Phase = "search",
     ) -> None:
         self._workers = workers
         self._store = store
         self._raise_failures = raise_failures
-        self.succeeded = succeeded or (store is not None and store.has_success())
+        self.succeeded = succeeded or (store is not None and store.has_success(phase))
         self._queue: deque[Job] = deque()
         self._running: dict[Future[Outcome], Job] = {}
         # Claimed and not yet submitted; trained and not yet handed out; not yet kept.
@@ -359,6 +363,7 @@ def open_pool(
     raise_failures: bool,
     seed: int,
     vary: tuple[Source, ...],
+    phase: Phase = "search",
 ) -> Iterator[InstancePool]:
     """Open a pool for one call, and end its workers with it.
 
@@ -377,6 +382,8 @@ def open_pool(
             Seed of the instances, which the store holds on to.
         vary:
             What varies between instances, likewise.
+        phase:
+            As in :class:`InstancePool`.
 
     Raises:
         TypeError: If the objective cannot be sent to another process.
@@ -385,7 +392,7 @@ def open_pool(
     if store is not None:
         store.bind(seed=seed, vary=vary)
     workers = make_workers(evaluator, n_jobs, executor)
-    pool = InstancePool(workers, store, raise_failures=raise_failures)
+    pool = InstancePool(workers, store, raise_failures=raise_failures, phase=phase)
     # Our own workers end first, so that the pool knows what does not get finished any more.
     with closing(pool), closing(workers):
         yield pool

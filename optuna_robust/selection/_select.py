@@ -20,18 +20,12 @@ from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
 from optuna_robust.arguments import FAILURE_POLICIES
-from optuna_robust.comparison import get_test
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import rank_models
-from optuna_robust.elimination import check_warmup
 from optuna_robust.elimination import EliminationRule
-from optuna_robust.elimination import expected_trainings
-from optuna_robust.elimination import get_rule
-from optuna_robust.elimination import Halving
-from optuna_robust.elimination import IncumbentTest
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.instance import check_n_instances
@@ -43,6 +37,12 @@ from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import open_pool
 from optuna_robust.progress import seconds_between_updates
+from optuna_robust.selection._arguments import check_callbacks
+from optuna_robust.selection._arguments import check_tolerance
+from optuna_robust.selection._arguments import chosen_rule
+from optuna_robust.selection._arguments import DIRECTIONS
+from optuna_robust.selection._arguments import expected_instances
+from optuna_robust.selection._arguments import is_maximised
 from optuna_robust.selection._models import model_set
 from optuna_robust.selection._race import Race
 from optuna_robust.selection._race import RaceOptions
@@ -57,10 +57,6 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from optuna_robust.store import InstanceStore
-
-
-_DIRECTIONS = ("minimize", "maximize")
-_DEFAULT_WARMUP = 4
 
 
 def robust_select(
@@ -170,8 +166,9 @@ def robust_select(
             Any :class:`concurrent.futures.Executor` that trains the instances instead; it gets
             ``n_jobs`` at a time (1: as many as it has workers).
         store:
-            Keeps every instance, and knows those that were trained before; a selection that was
-            killed goes on from it. Default: a new one in memory for each call.
+            An :class:`~optuna_robust.InstanceStore` that keeps every instance, and knows those
+            that were trained before; a selection that was killed goes on from it. Default: none,
+            so that two calls share nothing.
         study:
             Gets every model as a trial: COMPLETE if it survives, else PRUNED.
         train_survivors:
@@ -202,10 +199,10 @@ def robust_select(
     check_min_instances(chosen, n_instances)
     check_choice("on_failure", on_failure, FAILURE_POLICIES)
     check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
-    _check_tolerance(tolerance, rule)
+    check_tolerance(tolerance, rule)
     n_jobs = check_workers(n_jobs, executor)
     check_store(store)
-    eliminates = _rule(
+    eliminates = chosen_rule(
         rule,
         criterion=chosen,
         n_instances=n_instances,
@@ -215,9 +212,9 @@ def robust_select(
         reduction_factor=reduction_factor,
         reshuffle=reshuffle,
     )
-    callbacks = _check_callbacks(callbacks)
+    callbacks = check_callbacks(callbacks)
     chosen_from = model_set(models, n_models=n_models, sampler=sampler, seed=seed)
-    maximises = _maximises(direction, models, study)
+    maximises = is_maximised(direction, models, study)
     if n_select > len(chosen_from):
         raise ValueError(f"n_select={n_select} is more than the {len(chosen_from)} models.")
 
@@ -225,7 +222,7 @@ def robust_select(
         instance = Instance(
             number, study_seed=seed, vary=sources, model=model if reshuffle else None
         )
-        return Job(chosen_from.params[model], instance, model, _DIRECTIONS[maximises])
+        return Job(chosen_from.params[model], instance, model, DIRECTIONS[maximises])
 
     sign = -1 if maximises else 1
     options = RaceOptions(n_instances, n_select, chosen, sign, on_failure, float(max_failures))
@@ -243,7 +240,7 @@ def robust_select(
             vary=sources,
         ) as pool,
         tqdm(
-            total=_expected(eliminates, len(chosen_from), n_instances, train_survivors),
+            total=expected_instances(eliminates, len(chosen_from), n_instances, train_survivors),
             unit=" instances",
             disable=not show_progress_bar,
             mininterval=seconds_between_updates(),
@@ -283,7 +280,7 @@ def robust_select(
         },
         criterion=chosen.name,
         rule=eliminates.name,
-        direction=_DIRECTIONS[maximises],
+        direction=DIRECTIONS[maximises],
         settings={
             "seed": seed,
             "vary": list(sources),
@@ -326,106 +323,3 @@ def _run(race: Race, told: _Told, *, train_survivors: bool) -> list[Step]:
         told.step(step)
     told.survivors(race.alive)
     return steps
-
-
-def _expected(
-    rule: EliminationRule, n_models: int, n_instances: int, train_survivors: bool
-) -> int | None:
-    """Return how many instances there will be, if the rule tells."""
-    if type(rule) is not Halving:
-        return None
-    raced, followed = (
-        expected_trainings(
-            n_models,
-            rule.n_warmup_instances,
-            upto,
-            n_select=rule.n_select,
-            reduction_factor=rule.reduction_factor,
-        )
-        for upto in (None, n_instances)
-    )
-    return followed if train_survivors else min(raced, followed)
-
-
-def _rule(
-    rule: str | EliminationRule,
-    *,
-    criterion: Criterion,
-    n_instances: int,
-    n_warmup_instances: int | None,
-    n_select: int,
-    alpha: float,
-    reduction_factor: float,
-    reshuffle: bool,
-) -> EliminationRule:
-    if isinstance(rule, str):
-        if n_warmup_instances is None:
-            n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
-        found = get_rule(
-            rule,
-            criterion=criterion,
-            n_warmup_instances=n_warmup_instances,
-            n_select=n_select,
-            alpha=alpha,
-            reduction_factor=reduction_factor,
-        )
-    elif not _is_rule(rule):
-        raise TypeError(
-            f"rule must be a name or an elimination rule, with a name and the method eliminate, "
-            f"but was {rule!r}."
-        )
-    elif n_warmup_instances is not None:
-        raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
-    else:
-        found = rule
-    check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
-    if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
-        raise ValueError(
-            f"reshuffle=True gives every model instances of its own, which the paired test "
-            f"{found.test!r} cannot compare; choose another rule."
-        )
-    return found
-
-
-def _is_rule(rule: object) -> bool:
-    return callable(getattr(rule, "eliminate", None)) and isinstance(
-        getattr(rule, "name", None), str
-    )
-
-
-def _check_callbacks(
-    callbacks: Sequence[Callable[[Step], object]],
-) -> tuple[Callable[[Step], object], ...]:
-    if not isinstance(callbacks, Iterable) or not all(map(callable, found := tuple(callbacks))):
-        raise TypeError(f"callbacks must be a sequence of callables, but was {callbacks!r}.")
-    return found
-
-
-def _check_tolerance(tolerance: object, rule: object) -> None:
-    if check_between("tolerance", tolerance, 0.0, math.inf, closed=True) > 0.0:
-        raise ValueError(f"tolerance={tolerance!r} means nothing to rule={rule!r}; leave it 0.")
-
-
-def _maximises(
-    direction: str | StudyDirection | None, models: object, study: Study | None
-) -> bool:
-    """Return the direction; checks that all that have one have the same."""
-    told: dict[str, bool] = {}
-    if isinstance(direction, StudyDirection):
-        direction = direction.name.lower()
-    if direction is not None:
-        check_choice("direction", direction, _DIRECTIONS)
-        told[f"direction={direction!r}"] = direction == "maximize"
-    for name, each in (("study", study), ("models", models)):
-        if isinstance(each, Study):
-            if len(each.directions) > 1:
-                raise ValueError(
-                    f"{name} has {len(each.directions)} objectives, but a selection has one."
-                )
-            told[f"{name} {each.study_name!r}"] = each.direction == StudyDirection.MAXIMIZE
-        elif name == "study" and each is not None:
-            raise TypeError(f"study must be an optuna.Study, but was {each!r}.")
-    if len(set(told.values())) > 1:
-        sides = ", ".join(f"{name} says {_DIRECTIONS[side]}" for name, side in told.items())
-        raise ValueError(f"Directions differ: {sides}.")
-    return any(told.values())

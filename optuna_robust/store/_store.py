@@ -17,6 +17,7 @@ from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Key
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import check_sources
+from optuna_robust.instance import Phase
 from optuna_robust.instance import Source
 from optuna_robust.store import _claims
 from optuna_robust.store import _rows
@@ -239,13 +240,14 @@ class InstanceStore:
         with self._database.transaction() as connection:
             bind(connection, self._experiment_id, wanted, without_password(self._url))
 
-    def has_success(self) -> bool:
-        """Tell whether an instance of the experiment was trained without failing."""
+    def has_success(self, phase: Phase = "search") -> bool:
+        """Tell whether an instance of a phase was trained without failing."""
         with self._database.transaction() as connection:
             found = connection.execute(
                 sa.select(instances.c.id)
                 .where(
                     instances.c.experiment_id == self._experiment_id,
+                    instances.c.phase == phase,
                     instances.c.state == _rows.DONE,
                 )
                 .limit(1)

@@ -21,6 +21,7 @@ from optuna_robust import ConfirmationResult
 from optuna_robust import Instance
 from optuna_robust import InstanceStore
 from optuna_robust import MultiInstanceObjective
+from optuna_robust import robust_select
 from optuna_robust.comparison import bootstrap_interval
 from optuna_robust.comparison import compare_with_reference
 from optuna_robust.comparison import holm
@@ -870,3 +871,17 @@ def test_a_bad_argument_is_an_error_before_training(
 def test_an_objective_that_cannot_be_called_is_an_error(objective: Any) -> None:
     with pytest.raises(TypeError, match="objective must be callable"):
         confirm(ordinary_study({0.2: 1.0}), objective)
+
+
+def test_success_in_the_search_does_not_hide_a_typo_of_the_confirmation() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        if instance.phase == "confirmation":
+            raise NameError("tset_data")
+        return x**2 + float(instance.rng.normal())
+
+    store = InstanceStore()
+    found = robust_select(objective, {"x": [0.1, 0.5]}, n_instances=3, store=store)
+    with pytest.raises(NameError, match="tset_data"):
+        confirm(found, objective, store=store)
+    assert {each.phase for each in store.instances()} == {"search"}

@@ -13,6 +13,7 @@ import pytest
 from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import RobustnessPruner
+from tests.training_log import ROOT
 
 
 def noisy(trial: optuna.Trial, instance: Instance) -> float:
@@ -66,7 +67,7 @@ def test_a_kill_loses_only_the_instance_in_training(kind: str, tmp_path: Path) -
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, kind, path],
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"now\n"
@@ -95,9 +96,8 @@ def test_a_kill_loses_only_the_instance_in_training(kind: str, tmp_path: Path) -
 def test_processes_share_a_study(kind: str, tmp_path: Path) -> None:
     path = str(tmp_path / "study")
     make_study(kind, path)
-    root = Path(__file__).parent.parent
     workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, kind, path], cwd=root) for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", WORKER, kind, path], cwd=ROOT) for _ in range(2)
     ]
     assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
     found = make_study(kind, path).trials

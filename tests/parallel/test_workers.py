@@ -26,11 +26,11 @@ from optuna_robust import Instance
 from optuna_robust import InstanceStore
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import robust_select
-from optuna_robust import workers as workers_module
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import ModelMismatchError
 from optuna_robust.evaluation import Outcome
+from optuna_robust.parallel import _workers as workers_module
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import ExecutorWorkers
 from optuna_robust.parallel import InProcess
@@ -343,19 +343,21 @@ def pid_of(log: Logged, number: int) -> int:
 def test_the_death_of_a_process_is_the_end_of_its_instance_only(
     log: Logged, loky_workers: Callable[..., LokyWorkers]
 ) -> None:
-    workers = loky_workers(replace(log, seconds=0.5))
-    first, second = workers.submit(job(0)), workers.submit(job(1))
-    victim, other = pid_of(log, 0), pid_of(log, 1)
+    workers = loky_workers(replace(log, seconds=0.6))
+    first, second = workers.submit(job(3)), workers.submit(job(1))
+    victim = pid_of(log, 3)
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(BrokenProcessPool):
         first.result(PATIENCE)
     assert second.result(PATIENCE).loss is not None
-    # The dead one is replaced, and it is the one that is free.
-    third = workers.submit(job(2))
+    # The dead one is replaced.
+    third, fourth = workers.submit(job(5)), workers.submit(job(0))
     assert third.result(PATIENCE).loss is not None
-    ended = [event.pid for event in log.events() if event.kind == "end"]
-    assert ended[0] == other
-    assert victim not in ended
+    assert fourth.result(PATIENCE).loss is not None
+    ended = {event.instance[1]: event.pid for event in log.events() if event.kind == "end"}
+    assert set(ended) == {0, 1, 5}
+    assert victim not in ended.values()
+    assert len(set(ended.values())) == 2
 
 
 def test_a_process_that_dies_while_it_has_nothing_to_do_is_replaced(

@@ -32,7 +32,7 @@ def text_table(
             Names of the columns that are aligned left; the others hold numbers.
 
     Example:
-        >>> from optuna_robust.text_tables import text_table
+        >>> from optuna_robust.cli._text_tables import text_table
         >>> print(text_table(["trial", "name"], [["7", "a"], ["12", "b"]], left=["name"]))
         trial  name
         -----  ----
@@ -50,7 +50,7 @@ def printable(text: str) -> str:
     r"""Return a text on one line that a terminal only shows: other characters are escaped.
 
     Example:
-        >>> from optuna_robust.text_tables import printable
+        >>> from optuna_robust.cli._text_tables import printable
         >>> print(printable("red \x1b[31m,\nä 中"))
         red \u001b[31m,\u000aä 中
     """
@@ -61,7 +61,7 @@ def number(value: float | None, digits: int = 5) -> str:
     """Return a number with so many significant digits; ``-`` where there is none.
 
     Example:
-        >>> from optuna_robust.text_tables import number
+        >>> from optuna_robust.cli._text_tables import number
         >>> number(0.123456789), number(float("nan")), number(None), number(float("inf"))
         ('0.12346', '-', '-', 'inf')
     """
@@ -72,7 +72,7 @@ def short_params(params: Mapping[str, Any]) -> str:
     """Return hyperparameters on one line, numbers rounded.
 
     Example:
-        >>> from optuna_robust.text_tables import short_params
+        >>> from optuna_robust.cli._text_tables import short_params
         >>> short_params({"lr": 0.1 + 0.2, "layers": 3, "act": "relu", "note": "a b"})
         'lr=0.3, layers=3, act=relu, note="a b"'
     """

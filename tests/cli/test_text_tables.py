@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from optuna_robust.text_tables import number
-from optuna_robust.text_tables import printable
-from optuna_robust.text_tables import short_params
-from optuna_robust.text_tables import text_table
+from optuna_robust.cli._text_tables import number
+from optuna_robust.cli._text_tables import printable
+from optuna_robust.cli._text_tables import short_params
+from optuna_robust.cli._text_tables import text_table
 
 
 def test_columns_line_up() -> None:

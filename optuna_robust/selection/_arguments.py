@@ -1,0 +1,156 @@
+"""The arguments of a selection: what fits together, and what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+import math
+from typing import TYPE_CHECKING
+
+from optuna.study import Study
+from optuna.study import StudyDirection
+
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_choice
+from optuna_robust.comparison import get_test
+from optuna_robust.criteria import Criterion
+from optuna_robust.elimination import check_warmup
+from optuna_robust.elimination import EliminationRule
+from optuna_robust.elimination import expected_trainings
+from optuna_robust.elimination import get_rule
+from optuna_robust.elimination import Halving
+from optuna_robust.elimination import IncumbentTest
+
+
+if TYPE_CHECKING:
+    from optuna_robust.selection._result import Step
+
+
+DIRECTIONS = ("minimize", "maximize")
+_DEFAULT_WARMUP = 4
+
+
+def expected_instances(
+    rule: EliminationRule, n_models: int, n_instances: int, train_survivors: bool
+) -> int | None:
+    """Return how many instances there will be, if the rule tells."""
+    if type(rule) is not Halving:
+        return None
+    raced, followed = (
+        expected_trainings(
+            n_models,
+            rule.n_warmup_instances,
+            upto,
+            n_select=rule.n_select,
+            reduction_factor=rule.reduction_factor,
+        )
+        for upto in (None, n_instances)
+    )
+    return followed if train_survivors else min(raced, followed)
+
+
+def chosen_rule(
+    rule: str | EliminationRule,
+    *,
+    criterion: Criterion,
+    n_instances: int,
+    n_warmup_instances: int | None,
+    n_select: int,
+    alpha: float,
+    reduction_factor: float,
+    reshuffle: bool,
+) -> EliminationRule:
+    """Return the rule that the user chose, by its name or as an object.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If its name is unknown, or it does not fit the other arguments.
+    """
+    if isinstance(rule, str):
+        if n_warmup_instances is None:
+            n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
+        found = get_rule(
+            rule,
+            criterion=criterion,
+            n_warmup_instances=n_warmup_instances,
+            n_select=n_select,
+            alpha=alpha,
+            reduction_factor=reduction_factor,
+        )
+    elif not _is_rule(rule):
+        raise TypeError(
+            f"rule must be a name or an elimination rule, with a name and the method eliminate, "
+            f"but was {rule!r}."
+        )
+    elif n_warmup_instances is not None:
+        raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
+    else:
+        found = rule
+    check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
+    if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
+        raise ValueError(
+            f"reshuffle=True gives every model instances of its own, which the paired test "
+            f"{found.test!r} cannot compare; choose another rule."
+        )
+    return found
+
+
+def _is_rule(rule: object) -> bool:
+    return callable(getattr(rule, "eliminate", None)) and isinstance(
+        getattr(rule, "name", None), str
+    )
+
+
+def check_callbacks(
+    callbacks: Sequence[Callable[[Step], object]],
+) -> tuple[Callable[[Step], object], ...]:
+    """Return the callbacks.
+
+    Raises:
+        TypeError: If they are no sequence, or one cannot be called.
+    """
+    if not isinstance(callbacks, Iterable) or not all(map(callable, found := tuple(callbacks))):
+        raise TypeError(f"callbacks must be a sequence of callables, but was {callbacks!r}.")
+    return found
+
+
+def check_tolerance(tolerance: object, rule: object) -> None:
+    """Check that no tolerance is asked of a rule that does not know one.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is not 0.
+    """
+    if check_between("tolerance", tolerance, 0.0, math.inf, closed=True) > 0.0:
+        raise ValueError(f"tolerance={tolerance!r} means nothing to rule={rule!r}; leave it 0.")
+
+
+def is_maximised(
+    direction: str | StudyDirection | None, models: object, study: Study | None
+) -> bool:
+    """Tell the direction; checks that all that have one have the same.
+
+    Raises:
+        TypeError: If ``study`` is no study.
+        ValueError: If directions differ, one is unknown, or a study has several objectives.
+    """
+    told: dict[str, bool] = {}
+    if isinstance(direction, StudyDirection):
+        direction = direction.name.lower()
+    if direction is not None:
+        check_choice("direction", direction, DIRECTIONS)
+        told[f"direction={direction!r}"] = direction == "maximize"
+    for name, each in (("study", study), ("models", models)):
+        if isinstance(each, Study):
+            if len(each.directions) > 1:
+                raise ValueError(
+                    f"{name} has {len(each.directions)} objectives, but a selection has one."
+                )
+            told[f"{name} {each.study_name!r}"] = each.direction == StudyDirection.MAXIMIZE
+        elif name == "study" and each is not None:
+            raise TypeError(f"study must be an optuna.Study, but was {each!r}.")
+    if len(set(told.values())) > 1:
+        sides = ", ".join(f"{name} says {DIRECTIONS[side]}" for name, side in told.items())
+        raise ValueError(f"Directions differ: {sides}.")
+    return any(told.values())
