@@ -1,8 +1,11 @@
-"""Comparison of models: two-sample tests, intervals, and what a confirmation says.
+"""Comparison of models: tests, intervals, moderated variances, and what a confirmation says.
 
 All losses here are oriented: smaller is better.
 """
 
+from optuna_robust.comparison._additive import AdditiveFit
+from optuna_robust.comparison._additive import effects_uncertainty
+from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._confirmation import holm
 from optuna_robust.comparison._confirmation import paired_criterion_test
 from optuna_robust.comparison._confirmation import PairedComparison
@@ -12,6 +15,11 @@ from optuna_robust.comparison._intervals import bootstrap_interval
 from optuna_robust.comparison._intervals import Interval
 from optuna_robust.comparison._intervals import is_tail
 from optuna_robust.comparison._intervals import std_lower_bound
+from optuna_robust.comparison._moderation import difference_p_value
+from optuna_robust.comparison._moderation import LogSpread
+from optuna_robust.comparison._moderation import moderate_variances
+from optuna_robust.comparison._moderation import moderated_log_spread
+from optuna_robust.comparison._moderation import ModeratedVariances
 from optuna_robust.comparison._reference import compare_with_reference
 from optuna_robust.comparison._reference import instances_to_reject
 from optuna_robust.comparison._reference import smallest_p_value
@@ -23,16 +31,24 @@ from optuna_robust.comparison._tests import TwoSampleTest
 
 __all__ = [
     "TESTS",
+    "AdditiveFit",
     "Alternative",
     "Interval",
+    "LogSpread",
+    "ModeratedVariances",
     "PairedComparison",
     "TwoSampleTest",
     "bootstrap_interval",
     "compare_with_reference",
+    "difference_p_value",
+    "effects_uncertainty",
+    "fit_additive",
     "get_test",
     "holm",
     "instances_to_reject",
     "is_tail",
+    "moderate_variances",
+    "moderated_log_spread",
     "paired_criterion_test",
     "probability_of_best",
     "smallest_p_value",

@@ -67,7 +67,7 @@ WAYS: list[Any] = [
 
 @pytest.fixture
 def log(tmp_path: Path) -> Logged:
-    return Logged(str(tmp_path / "log"), seconds=0.01)
+    return Logged(str(tmp_path / "log"), seconds=0.006)
 
 
 def select(log: Logged, **kwargs: Any) -> SelectionResult:
