@@ -75,7 +75,7 @@ class ModelRecord:
             attrs[trials.N_REUSED] = self.n_reused
         if self.user_attrs:
             attrs[trials.INSTANCE_ATTRS] = {
-                str(number): attrs for number, attrs in self.user_attrs.items()
+                str(number): each for number, each in self.user_attrs.items()
             }
             # The last one's also stand where callbacks and samplers look.
             for each in self.user_attrs.values():

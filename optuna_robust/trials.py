@@ -41,6 +41,8 @@ SPREAD = "robust:spread"
 # The store's id of the trial's worker, and the number of the trial that it goes on with.
 WORKER = "robust:worker"
 CONTINUES = "robust:continues"
+# Ctrl-C ended the trial, or the program did.
+INTERRUPTED = "robust:interrupted"
 # The key of a model that a selection added.
 MODEL = "robust:model"
 PREFIX = "robust:"

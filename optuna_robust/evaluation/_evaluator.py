@@ -43,12 +43,14 @@ class Job:
         instance: Which of its trainings.
         number: What the objective sees as the trial's number.
         direction: What it sees as the study's direction.
+        user_attrs: What it sees as the trial's user attributes.
     """
 
     params: Mapping[str, Any]
     instance: Instance
     number: int = 0
     direction: str = "minimize"
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> Key:
@@ -110,7 +112,7 @@ class Evaluator:
 
     def evaluate(self, job: Job) -> Outcome:
         """Train an instance of a given model."""
-        trial = ModelTrial(job.params, job.number, job.direction)
+        trial = ModelTrial(job.params, job.number, job.direction, job.user_attrs)
         return self(InstanceTrial(trial, job.instance.number), job.instance)
 
     def __call__(

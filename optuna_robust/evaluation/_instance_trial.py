@@ -131,7 +131,7 @@ class InstanceTrial(Trial):
     @property
     def user_attrs(self) -> dict[str, Any]:
         """The trial's user attributes and this instance's own, without other instances'."""
-        attrs = self._trial.user_attrs
+        attrs = dict(self._trial.user_attrs)
         by_instance: dict[str, dict[str, Any]] = attrs.pop(INSTANCE_ATTRS, {})
         for key in set().union(*by_instance.values()):
             attrs.pop(key, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -32,13 +33,20 @@ class ModelTrial(FixedTrial):
             What the objective sees as the trial's number.
         direction:
             Direction of :attr:`study`.
+        user_attrs:
+            What the objective sees as the trial's user attributes.
     """
 
     def __init__(
-        self, params: Mapping[str, Any], number: int = 0, direction: str = "minimize"
+        self,
+        params: Mapping[str, Any],
+        number: int = 0,
+        direction: str = "minimize",
+        user_attrs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__(dict(params), number)
         self._direction = direction
+        self._user_attrs = dict(user_attrs)
 
     @property
     def params(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Trials whose worker died: other trials go on with them, from the store."""
+"""Trials that were interrupted: other trials go on with them, from the store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from optuna.trial import Trial
 from optuna.trial import TrialState
 
 from optuna_robust.trials import CONTINUES
+from optuna_robust.trials import INTERRUPTED
 from optuna_robust.trials import PREFIX
 from optuna_robust.trials import WORKER
 
@@ -29,7 +30,9 @@ _ENQUEUED, _GRID_POINT = "fixed_params", "grid_id"
 
 
 def continue_dead_trials(trial: Trial, store: InstanceStore) -> None:
-    """Have a trial that begins go on with one that a dead worker left RUNNING, if there is one.
+    """Have a trial that begins go on with one that was not finished, if there is one.
+
+    That is one which a dead worker left RUNNING, or which was interrupted, say by Ctrl-C.
 
     The trial gets the hyperparameters of the dead one, and so finds the finished instances in the
     store; the dead one becomes FAIL. Each is continued once, whoever looks. (If it were queued for
@@ -42,18 +45,24 @@ def continue_dead_trials(trial: Trial, store: InstanceStore) -> None:
         store:
             The store that the trials' workers used.
     """
-    running = [
+    found = trial.study.get_trials(deepcopy=False)
+    continued = {each.user_attrs.get(CONTINUES) for each in found}
+    left = [
         each
-        for each in trial.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if WORKER in each.user_attrs
+        for each in found
+        if each.state == TrialState.FAIL
+        and INTERRUPTED in each.user_attrs
+        and each.number not in continued
+    ]
+    running = [
+        each for each in found if each.state == TrialState.RUNNING and WORKER in each.user_attrs
     ]
     others = {each.user_attrs[WORKER] for each in running} - {store.worker()}
-    if not others:
-        return
-    dead = store.dead_workers(others)
-    for each in running:
-        if each.user_attrs[WORKER] in dead:
-            _continue(each, trial, store)
+    if others:
+        dead = store.dead_workers(others)
+        left.extend(each for each in running if each.user_attrs[WORKER] in dead)
+    for each in left:
+        _continue(each, trial, store)
 
 
 def first_number(trial: Trial) -> int:

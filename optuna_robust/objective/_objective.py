@@ -138,8 +138,8 @@ class MultiInstanceObjective:
             process, since it asks the sampler. Results do not depend on the number.
         executor:
             Any :class:`concurrent.futures.Executor`, such as Dask's ``client.get_executor()``,
-            that trains the instances instead; it gets ``n_jobs`` at a time (1: as many as it has
-            workers).
+            that trains the instances instead; it gets ``n_jobs`` at a time. 1: as many as it has
+            workers, or, if it does not tell (Dask's does not), as this machine has cores.
         store:
             An :class:`~optuna_robust.InstanceStore`: an instance that is in it is not trained
             again, and trials of workers that died are continued. Default: none.
@@ -212,6 +212,10 @@ class MultiInstanceObjective:
                 if run.n_instances < self._n_instances and run.should_stop():
                     pruner = type(trial.study.pruner).__name__
                     run.stop(f"{pruner} stopped it after {run.n_instances} instances.")
+        except (KeyboardInterrupt, SystemExit):
+            if self._store is not None:
+                trial.set_user_attr(trials.INTERRUPTED, True)
+            raise
         finally:
             pool.close()
             run.close()
@@ -307,6 +311,7 @@ class MultiInstanceObjective:
             Instance(number, study_seed=self._seed, vary=self._vary, model=model)
             for number in range(self._n_instances)
         ]
+        given = {k: v for k, v in trial.user_attrs.items() if not k.startswith(trials.PREFIX)}
         yield self._first(trial, instances[0], pool)
         direction = trial.study.direction if len(trial.study.directions) == 1 else None
         jobs = [
@@ -315,6 +320,7 @@ class MultiInstanceObjective:
                 instance,
                 trial.number,
                 "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
+                given,
             )
             for instance in instances[1:]
         ]

@@ -20,6 +20,7 @@ from itertools import islice
 import logging
 import time
 from typing import TYPE_CHECKING
+import warnings
 
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
@@ -39,6 +40,8 @@ _logger = logging.getLogger(__name__)
 
 # An instance whose worker dies so often is taken to kill it.
 _MAX_DEATHS = 5
+# The failure that is raised in a run that goes on, if none of its instances succeeds before.
+_PATIENCE = 10
 # How long to wait before looking again what other workers did, seconds: first, and at most.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 1.0
 # Quick instances are claimed ahead, so many seconds' worth and so many at most.
@@ -76,9 +79,10 @@ class InstancePool:
         raise_failures:
             Raise every failure.
         succeeded:
-            Whether an instance of the objective has succeeded before; the store knows as well.
+            Whether an instance has succeeded in this run.
         phase:
-            Of which phase the store's instances tell that.
+            Of the instances. If some of it have succeeded in the store, this run goes on with
+            another, and its first failures are not raised: they may be the models' own.
     """
 
     def __init__(
@@ -93,13 +97,15 @@ class InstancePool:
         self._workers = workers
         self._store = store
         self._raise_failures = raise_failures
-        self.succeeded = succeeded or (store is not None and store.has_success(phase))
+        self.succeeded = succeeded
+        goes_on = store is not None and store.has_success(phase)
+        self._patience = _PATIENCE if goes_on else 1
         self._queue: deque[Job] = deque()
         self._running: dict[Future[Outcome], Job] = {}
         # Claimed and not yet submitted; trained and not yet handed out; not yet kept.
         self._claimed: dict[Key, Job] = {}
         self._trained: dict[Key, Trained] = {}
-        self._unkept: set[Key] = set()
+        self._unkept: dict[Key, Trained] = {}
         self._deaths: dict[Key, int] = {}
         self._seconds, self._n_timed = 0.0, 0
 
@@ -171,14 +177,14 @@ class InstancePool:
         """Give up what is not trained yet. What is being trained is kept if it gets finished."""
         given_up = [
             *self._claimed.values(),
-            *(self._trained[key].job for key in self._unkept if key in self._trained),
+            *(each.job for each in self._unkept.values()),
         ]
         for future, job in self._running.items():
             if future.cancel():
                 given_up.append(job)
             else:
                 future.add_done_callback(partial(self._keep_late, job))
-        self._running, self._claimed, self._unkept = {}, {}, set()
+        self._running, self._claimed, self._unkept = {}, {}, {}
         if self._store is not None and given_up:
             self._store.release(given_up)
 
@@ -245,6 +251,8 @@ class InstancePool:
         """
         try:
             yield
+        except Exception:  # rolled back
+            raise
         except BaseException:
             self._claimed.update((self._key(job), job) for job in jobs)
             raise
@@ -296,12 +304,13 @@ class InstancePool:
         key = self._key(job)
         self._seconds += outcome.seconds
         self._n_timed += 1
+        trained = Trained(job, outcome, reused=False)
         if outcome.failure is not None and not outcome.pruned and self._may_raise(outcome):
-            self._unkept.add(key)
+            self._unkept[key] = trained
         elif self._store is not None and not self._store.record(job, outcome):
             self._queue.append(job)  # taken over: what the other worker finds counts
             return
-        self._trained[key] = Trained(job, outcome, reused=False)
+        self._trained[key] = trained
 
     def _may_raise(self, outcome: Outcome) -> bool:
         return self._raise_failures or (outcome.error is not None and not self.succeeded)
@@ -310,16 +319,35 @@ class InstancePool:
         trained = self._trained[key]
         outcome = trained.outcome
         if outcome.failure is None:
-            self.succeeded = True
-        elif not outcome.pruned and not trained.reused and self._may_raise(outcome):
-            raise outcome.error or ValueError(self._told(trained))
-        elif self._raise_failures and not outcome.pruned:
-            raise ValueError(self._told(trained))
-        if key in self._unkept:
-            if self._store is not None:
-                self._store.record(trained.job, outcome)
-            self._unkept.discard(key)
+            if not trained.reused and not self.succeeded:
+                self._succeed()
+        elif not outcome.pruned:
+            if self._raise_failures:
+                raise outcome.error or ValueError(self._told(trained))
+            if not trained.reused and self._may_raise(outcome):
+                self._bear(trained)
         return self._trained.pop(key)
+
+    def _succeed(self) -> None:
+        """Take the failures before the first success for the models' own."""
+        self.succeeded = True
+        if self._raise_failures:
+            return
+        if self._store is not None:
+            for each in self._unkept.values():
+                self._store.record(each.job, each.outcome)
+        self._unkept = {}
+
+    def _bear(self, trained: Trained) -> None:
+        """Raise a failure before the first success, unless a run that goes on may have some."""
+        self._patience -= 1
+        if self._patience <= 0:
+            raise trained.outcome.error or ValueError(self._told(trained))
+        warnings.warn(
+            f"{self._told(trained)} Nothing has succeeded in this run yet: if the objective was "
+            "changed since the last one, stop and mend it.",
+            stacklevel=2,
+        )
 
     @staticmethod
     def _told(trained: Trained) -> str:

@@ -85,6 +85,7 @@ class Race:
         self.oriented: FloatArray = np.full((n_models, 0), np.nan)
         self.records = [ModelRecord() for _ in range(n_models)]
         self._warned = False
+        self._all_stopped = False
 
     @property
     def n_waves(self) -> int:
@@ -100,7 +101,7 @@ class Race:
 
     def train_survivors(self) -> Iterator[Step]:
         """Run waves without elimination until the instances are spent."""
-        while self.n_waves < self._options.n_instances:
+        while self.n_waves < self._options.n_instances and not self._all_stopped:
             yield self._wave(eliminates=False)
 
     def scores(self) -> FloatArray:
@@ -122,10 +123,13 @@ class Race:
             self._on_instance()
         contenders = tuple(model for model in self.alive if model not in removed)
         if not contenders:
-            raise RuntimeError(
-                "No model is left: the objective raised TrialPruned for every one of them; the "
-                f"last one: {removed[max(removed)]}."
-            )
+            if eliminates:
+                raise RuntimeError(
+                    "No model is left: the objective raised TrialPruned for all that were in the "
+                    f"race; the last one: {removed[max(removed)]}."
+                )
+            # They were selected before: only their further training ends.
+            contenders, removed, self._all_stopped = self.alive, {}, True
         decision = self._decision(contenders, eliminates=eliminates)
         sign = self._options.sign
         removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())

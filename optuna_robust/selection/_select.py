@@ -117,7 +117,8 @@ def robust_select(
             Models that come twice count once.
         sampler:
             Samples from a search space, without being told any value. Default:
-            :class:`~optuna.samplers.RandomSampler`, seeded with ``seed``.
+            :class:`~optuna.samplers.RandomSampler`, seeded with ``seed``. Seed yours, too: else
+            the same call started again draws other models.
         direction:
             ``"minimize"`` or ``"maximize"``. Default: that of ``study`` or of the study that
             ``models`` is, else to minimise.
@@ -149,7 +150,8 @@ def robust_select(
         on_failure:
             What an instance counts as that raises an exception or returns NaN or infinity:
             ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing, ``"raise"`` an
-            error. Exceptions are raised whatever this says until an instance has succeeded.
+            error. Exceptions are raised whatever this says until an instance has succeeded. With
+            ``"drop"`` models that fail have fewer losses, which look more stable.
         max_failures:
             A model is removed when more than this share of ``n_instances`` failed.
         vary:
@@ -164,7 +166,8 @@ def robust_select(
             processes of their own, -1 as many as there are cores. The result is the same.
         executor:
             Any :class:`concurrent.futures.Executor` that trains the instances instead; it gets
-            ``n_jobs`` at a time (1: as many as it has workers).
+            ``n_jobs`` at a time. 1: as many as it has workers, or, if it does not tell (Dask's
+            does not), as this machine has cores.
         store:
             An :class:`~optuna_robust.InstanceStore` that keeps every instance, and knows those
             that were trained before; a selection that was killed goes on from it. Default: none,

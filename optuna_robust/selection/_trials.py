@@ -60,10 +60,16 @@ class SelectionTrials:
         self._has_settings = False
         self._elsewhere: dict[str, list[BaseDistribution]] = {}
         # Started again, a selection finds what it added before it was killed.
-        self._there = {
-            trial.user_attrs.get(trials.MODEL)
+        added = [
+            trial
             for trial in study.get_trials(deepcopy=False)
-            if trial.state.is_finished()
+            if trial.state.is_finished() and trials.MODEL in trial.user_attrs
+        ]
+        self._there = {trial.user_attrs[trials.MODEL] for trial in added}
+        self._complete = {
+            (trial.user_attrs[trials.MODEL], trial.user_attrs.get(trials.N_INSTANCES))
+            for trial in added
+            if trial.state == TrialState.COMPLETE
         }
 
     def add(self, model: int, stopped: str | None) -> None:
@@ -76,13 +82,6 @@ class SelectionTrials:
                 Why it was removed; None for a survivor.
         """
         params = self._models.params[model]
-        key = model_key(params)
-        if key in self._there:
-            return
-        self._there.add(key)
-        if not self._has_settings:
-            keep_settings(self._study, self._settings)
-            self._has_settings = True
         record = self._race.records[model]
         oriented = record.oriented(self._sign)
         running = {
@@ -93,6 +92,14 @@ class SelectionTrials:
         reported = {number: value for number, value in running.items() if not math.isnan(value)}
         value = reported[max(reported)] if reported else None
         complete = stopped is None and value is not None
+        key = model_key(params)
+        # A survivor may have got further than in the selection before.
+        known = (key, len(record.losses)) in self._complete if complete else key in self._there
+        if known:
+            return
+        if not self._has_settings:
+            keep_settings(self._study, self._settings)
+            self._has_settings = True
         attrs = {
             trials.MODEL: key,
             **record.running_attrs(),

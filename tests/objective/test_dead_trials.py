@@ -348,3 +348,33 @@ def test_a_trial_says_first_whose_it_is(store: InstanceStore) -> None:
     study = study_of()
     study.optimize(MultiInstanceObjective(spy, 2, store=store), n_trials=1)
     assert set(seen) == {store.worker()}
+
+
+def test_a_trial_that_ctrl_c_ended_is_continued() -> None:
+    trained: list[tuple[float, int]] = []
+    stops = [True]
+
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        if instance.number == 3 and stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        trained.append((x, instance.number))
+        return x + float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    wrapped = MultiInstanceObjective(objective, 5, store=InstanceStore())
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(wrapped, n_trials=2)
+    study.optimize(wrapped, n_trials=2)
+
+    first, second, third = study.trials
+    assert [trial.state for trial in study.trials] == [
+        TrialState.FAIL,
+        TrialState.COMPLETE,
+        TrialState.COMPLETE,
+    ]
+    assert second.params == first.params != third.params
+    assert second.user_attrs["robust:continues"] == 0
+    assert second.user_attrs["robust:n_reused"] == 3
+    assert len(trained) == len(set(trained)) == 10

@@ -219,3 +219,20 @@ def test_methods_lambdas_and_closures_can_be_sent() -> None:
             for n_jobs in (1, 2)
         ]
         assert (results[0].losses == results[1].losses).all()
+
+
+def test_workers_see_the_trials_user_attributes() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("epochs", instance.number)
+        return x + trial.user_attrs["level"] + float(instance.rng.normal())
+
+    losses = []
+    for n_jobs in (1, 2):
+        study = optuna.create_study()
+        study.enqueue_trial({"x": 0.5}, user_attrs={"level": 3.0})
+        wrapped = MultiInstanceObjective(objective, 3, n_jobs=n_jobs)
+        study.optimize(wrapped, n_trials=1)
+        losses.append(study.trials[0].user_attrs["robust:losses"])
+    assert losses[0] == losses[1]
+    assert all(isinstance(loss, float) for loss in losses[1])

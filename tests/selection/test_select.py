@@ -694,8 +694,27 @@ def test_exceptions_are_not_raised_when_the_store_knows_a_success() -> None:
     select([[1.0, 1.1], [2.0, 2.1]], criterion="mean", store=store)
     models = [{"model": 2}, {"model": 0}]
     table = [[1.0, 1.1], [2.0, 2.1], [RuntimeError("too big"), RuntimeError("too big")]]
-    result = robust_select(of_table(table), models, criterion="mean", n_instances=2, store=store)
+    options: dict[str, Any] = {"criterion": "mean", "n_instances": 2, "store": store}
+    with pytest.warns(UserWarning, match="Nothing has succeeded in this run"):
+        result = robust_select(of_table(table), models, **options)
     assert (result.best_index, list(result.failures)) == (1, [0])
+    # Without a success in the run they may be the objective's own fault, and are not kept.
+    assert {each.state for each in store.instances()} == {"done"}
+
+
+def test_a_typo_between_two_runs_does_not_run_for_hours() -> None:
+    def broken(trial: optuna.Trial, instance: Instance) -> float:
+        raise NameError("lossses")
+
+    store = InstanceStore()
+    select([[1.0, 1.1], [2.0, 2.1]], criterion="mean", store=store)
+    models = [{"model": model} for model in range(2, 30)]
+    with (
+        pytest.warns(UserWarning, match="Nothing has succeeded in this run"),
+        pytest.raises(NameError, match="lossses"),
+    ):
+        robust_select(broken, models, criterion="mean", n_instances=2, store=store)
+    assert {each.state for each in store.instances()} == {"done"}
 
 
 def test_a_model_with_too_many_failures_is_removed() -> None:
@@ -1030,3 +1049,23 @@ def test_an_objective_that_cannot_be_sent_to_a_process_is_an_error() -> None:
 
     with pytest.raises(TypeError, match="cannot be sent to another process"):
         robust_select(objective, XS, n_jobs=2)
+
+
+def test_a_survivor_that_stops_itself_stays_selected() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        model = trial.suggest_int("model", 0, 1)
+        if instance.number == 4:
+            raise optuna.TrialPruned("enough")
+        return model + 0.01 * instance.number
+
+    result = robust_select(
+        objective,
+        {"model": [0, 1]},
+        criterion="mean",
+        n_instances=6,
+        n_warmup_instances=1,
+        train_survivors=True,
+    )
+    assert result.survivors == (0,)
+    assert result.steps[-1].step == 5
+    assert result.failures == {0: {4: "the objective raised TrialPruned: enough"}}

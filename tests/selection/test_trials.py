@@ -241,7 +241,11 @@ def test_a_selection_that_is_repeated_adds_nothing(study: optuna.Study) -> None:
 def test_a_larger_set_of_models_adds_the_new_ones(study: optuna.Study) -> None:
     robust_select(lookup, {"model": [0, 1]}, study=study, **{**OPTIONS, "n_select": 1})
     robust_select(lookup, {"model": [0, 1, 4]}, study=study, **{**OPTIONS, "n_select": 1})
-    assert sorted(trial.params["model"] for trial in study.trials) == [0, 1, 4]
+    found = [(trial.params["model"], trial.state.name) for trial in study.trials]
+    # The survivor got further among three than among two.
+    assert sorted(found) == [(0, "PRUNED"), (1, "COMPLETE"), (1, "COMPLETE"), (4, "PRUNED")]
+    first, second = (trial for trial in study.trials if trial.params["model"] == 1)
+    assert len(first.intermediate_values) < len(second.intermediate_values)
 
 
 def interrupted(at: int) -> Callable[..., float]:

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+from scipy import integrate
 from scipy import special
 from scipy import stats
 
@@ -390,23 +391,42 @@ def test_log_spreads_of_unknown_models():
 
 
 def test_p_values_of_differences_have_their_closed_forms():
-    x = np.array([-2.0, 0.0, 0.5, 3.0, 8.0])
-    # Cauchy, and the sum of two with scales 1 and 2; normal; one level known.
+    x = np.array([-2.0, 0.0, 0.5, 3.0, 8.0, 40.0])
+    # The sum of Cauchy variables is one; normal; one level known.
     found = difference_p_value(x, 1.0, 1.0, 4.0, 1.0)
-    np.testing.assert_allclose(found, stats.cauchy.sf(x, scale=3.0), atol=1e-3)
+    np.testing.assert_allclose(found, stats.cauchy.sf(x, scale=3.0), rtol=1e-3)
     found = difference_p_value(x, 1.0, math.inf, 4.0, math.inf)
-    np.testing.assert_allclose(found, stats.norm.sf(x, scale=math.sqrt(5.0)), atol=1e-4)
+    np.testing.assert_allclose(
+        found, stats.norm.sf(x, scale=math.sqrt(5.0)), rtol=1e-3, atol=1e-12
+    )
     for found in (
         difference_p_value(x, 4.0, 3.0, 0.0, 7.0),
         difference_p_value(x, 0.0, 7.0, 4.0, 3.0),
         difference_p_value(x, 0.0, 1.0, 4.0, 3.0),
     ):
-        np.testing.assert_allclose(found, stats.t.sf(x / 2.0, 3.0), atol=1e-6)
+        np.testing.assert_allclose(found, stats.t.sf(x / 2.0, 3.0), rtol=1e-3)
     rng = np.random.default_rng(16)
     draws = rng.standard_t(3, size=10**6) + 0.5 * rng.standard_t(6, size=10**6)
     found = difference_p_value(x, 1.0, 3.0, 0.25, 6.0)
     np.testing.assert_allclose(found, [(draws > limit).mean() for limit in x], atol=2e-3)
     np.testing.assert_allclose(difference_p_value(x, 0.25, 6.0, 1.0, 3.0), found)
+
+
+@pytest.mark.parametrize("ratio", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("df", [1.0, 4.0, 50.0])
+def test_small_p_values_of_differences_are_as_exact_as_large_ones(df, ratio):
+    """Against an integral with the density of the reference level."""
+    for x in (1.0, 4.0, 15.0):
+        size = x * max(1.0, ratio) ** 0.5
+        expected = integrate.quad(
+            lambda t, size=size: stats.t.sf(size - ratio**0.5 * t, df) * stats.t.pdf(t, 5.0),
+            -np.inf,
+            np.inf,
+            limit=500,
+            epsabs=1e-13,
+        )[0]
+        found = difference_p_value([size, -size], 1.0, df, ratio, 5.0)
+        np.testing.assert_allclose(found, [expected, 1.0 - expected], rtol=2e-3)
 
 
 def test_p_values_of_differences_are_nan_where_nothing_is_known():
@@ -417,6 +437,8 @@ def test_p_values_of_differences_are_nan_where_nothing_is_known():
     assert difference_p_value(1.0, 1.0, 2.0, 1.0, 0.0).shape == ()
     assert np.isnan(difference_p_value(1.0, 1.0, 2.0, 1.0, 0.0))
     assert difference_p_value(np.zeros((2, 0)), 1.0, 2.0, 1.0, 3.0).shape == (2, 0)
+    found = difference_p_value([1.0, 0.0, -1.0, np.inf, -np.inf], [0, 0, 0, 1, 1], 2.0, 0.0, 3.0)
+    np.testing.assert_allclose(found, [0.0, 0.5, 1.0, 0.0, 1.0], atol=1e-3)
 
 
 def noise(rng, kind, n_models, n):

@@ -16,7 +16,7 @@ from optuna_robust.comparison import fit_additive
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=40)
+examples = settings(derandomize=True, deadline=None, max_examples=30)
 either = pytest.mark.parametrize("robust", [False, True])
 
 
@@ -102,7 +102,7 @@ def test_residual_variances_are_unbiased(robust, n_models, counts):
     """Each model by itself, over simulated noise of variance 4."""
     rng = np.random.default_rng(7)
     there = nested(np.resize(counts, n_models), max(counts))
-    n_repeats = 150 if n_models == 50 else 700
+    n_repeats = 120 if n_models == 50 else 500
     found = []
     for _ in range(n_repeats):
         noise = 2.0 * rng.normal(size=there.shape)
