@@ -162,8 +162,9 @@ class InstancePool:
                 claims = self._store.claim([job])
                 known, mine = claims.finished.get(key), key in claims.granted
         if mine:
-            with self._given_up_if_interrupted([job]):
-                self._keep(job, outcome)
+            self._claimed[key] = job  # for close to give up if it cannot be kept
+            self._keep(job, outcome)
+            del self._claimed[key]
         self._trained.setdefault(key, Trained(job, known or outcome, reused=known is not None))
         return self._handed_out(key)
 

@@ -159,6 +159,7 @@ def test_after_ctrl_c_nothing_is_left_and_the_same_command_goes_on(
     assert_only_the_killed_were_trained_again(log, [interrupted])
 
 
+@pytest.mark.slow
 def test_workers_whose_driver_was_killed_end_by_themselves(url: str, tmp_path: Path) -> None:
     log = Logged(str(tmp_path / "log"), seconds=3 * PATIENCE)
     driver = begin_script(SELECT, url, log.path, log.seconds, tmp_path / "found")

@@ -53,7 +53,7 @@ def dask() -> Iterator[Executor]:
 
 
 WAYS: list[Any] = [
-    pytest.param(1, None, id="1"),
+    pytest.param(1, None, id="1", marks=pytest.mark.slow),
     pytest.param(2, None, id="2"),
     pytest.param(4, None, id="4", marks=pytest.mark.slow),
     pytest.param(3, lambda: ThreadPoolExecutor(3), id="threads"),

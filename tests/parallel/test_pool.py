@@ -540,20 +540,26 @@ def test_ctrl_c_at_any_moment_leaves_no_claim_of_a_living_process(
     ]
 
 
-@pytest.mark.parametrize("step", ["claim", "record"])
-def test_ctrl_c_while_a_first_instance_is_added_leaves_no_claim(
-    step: str, store: InstanceStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("claim", KeyboardInterrupt), ("record", KeyboardInterrupt), ("record", OSError)],
+)
+def test_a_first_instance_that_cannot_be_kept_leaves_no_claim(
+    step: str,
+    error: type[BaseException],
+    store: InstanceStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupt(*args: Any) -> None:
-        raise KeyboardInterrupt
+    original = getattr(store, step)
+
+    def interrupted(*args: Any) -> None:
+        if step == "claim":
+            original(*args)
+        raise error
 
     pool = InstancePool(InProcess(done), store)
-    original = getattr(store, step)
-    if step == "claim":
-        monkeypatch.setattr(store, step, lambda jobs: interrupt(original(jobs)))
-    else:
-        monkeypatch.setattr(store, step, interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(store, step, interrupted)
+    with pytest.raises(error):
         pool.add(job(0), Outcome(1.0))
     pool.close()
     assert states(store) == {}

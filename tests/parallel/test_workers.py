@@ -230,7 +230,7 @@ def test_worker_processes_have_numbers_and_one_thread_each(
     assert os.getpid() not in {each["pid"] for each in attrs}
 
 
-@pytest.mark.parametrize("kind", ["loky", "processes"])
+@pytest.mark.parametrize("kind", ["loky", pytest.param("processes", marks=pytest.mark.slow)])
 def test_an_objective_is_unpickled_once_a_process(
     kind: str, log: Logged, loky_workers: Callable[..., LokyWorkers]
 ) -> None:
@@ -259,7 +259,9 @@ def test_an_executor_that_lives_long_does_not_gather_objectives(tmp_path: Path) 
     assert len(workers_module._evaluators) <= 4
 
 
-@pytest.mark.parametrize("kind", ["loky", "threads", "processes"])
+@pytest.mark.parametrize(
+    "kind", ["loky", "threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 def test_exceptions_keep_their_type_their_message_and_their_traceback(
     kind: str, loky_workers: Callable[..., LokyWorkers]
 ) -> None:
@@ -360,6 +362,7 @@ def test_the_death_of_a_process_is_the_end_of_its_instance_only(
     assert len(set(ended.values())) == 2
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_while_it_has_nothing_to_do_is_replaced(
     log: Logged, loky_workers: Callable[..., LokyWorkers]
 ) -> None:
@@ -486,7 +489,7 @@ if sys.argv[3] == "interrupted":
 """
 
 
-@pytest.mark.parametrize("how", ["normally", "interrupted"])
+@pytest.mark.parametrize("how", ["normally", pytest.param("interrupted", marks=pytest.mark.slow)])
 def test_a_program_ends_whatever_its_workers_are_training(how: str, url: str, log: Logged) -> None:
     with begin_script(SURPLUS, url, log.path, how) as process:
         printed, errors = process.communicate(timeout=PATIENCE)
@@ -504,6 +507,7 @@ def test_a_program_ends_whatever_its_workers_are_training(how: str, url: str, lo
 # Executors of the user.
 
 
+@pytest.mark.slow
 def test_a_broken_executor_is_told_and_a_new_one_goes_on(log: Logged, url: str) -> None:
     objective = KillsItself(log.path, 0.05, victim=2, once=True)
     store = InstanceStore(url)
