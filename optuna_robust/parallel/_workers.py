@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from concurrent.futures import Executor
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
 import hashlib
@@ -249,7 +249,7 @@ class _Slot:
             self._executor = self._start()
         try:
             future = self._executor.submit(_evaluate, self._digest, None, job)
-        except (BrokenProcessPool, ShutdownExecutorError):  # it died while it had nothing to do
+        except (BrokenExecutor, ShutdownExecutorError):  # it died while it had nothing to do
             self._executor = self._start()
             future = self._executor.submit(_evaluate, self._digest, None, job)
         self._futures.append(future)
