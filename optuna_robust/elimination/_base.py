@@ -68,6 +68,8 @@ class Decision:
         incumbent: Index of the best model before the elimination (lowest index among ties).
         scores: Scores of all models, shape ``(n_models,)``; NaN for those not alive.
         p_values: p-values against the incumbent, shape ``(n_models,)``; NaN without a test.
+        next_models: Models that get their next instance, of those kept. None: all of them. Empty:
+            the race is over.
     """
 
     kept: tuple[int, ...]
@@ -75,6 +77,7 @@ class Decision:
     incumbent: int
     scores: FloatArray
     p_values: FloatArray
+    next_models: tuple[int, ...] | None = None
 
 
 class EliminationRule(Protocol):
