@@ -1,4 +1,4 @@
-"""Comparison of models: tests, intervals, moderated variances, and what a confirmation says.
+"""Comparison of models: tests, intervals, moderated variances, confirmations, and plans.
 
 All losses here are oriented: smaller is better.
 """
@@ -11,15 +11,17 @@ from optuna_robust.comparison._confirmation import paired_criterion_test
 from optuna_robust.comparison._confirmation import PairedComparison
 from optuna_robust.comparison._confirmation import probability_of_best
 from optuna_robust.comparison._confirmation import value_at
+from optuna_robust.comparison._difference import difference_p_value
 from optuna_robust.comparison._intervals import bootstrap_interval
 from optuna_robust.comparison._intervals import Interval
 from optuna_robust.comparison._intervals import is_tail
 from optuna_robust.comparison._intervals import std_lower_bound
-from optuna_robust.comparison._moderation import difference_p_value
-from optuna_robust.comparison._moderation import LogSpread
+from optuna_robust.comparison._log_spread import LogSpread
+from optuna_robust.comparison._log_spread import moderated_log_spread
 from optuna_robust.comparison._moderation import moderate_variances
-from optuna_robust.comparison._moderation import moderated_log_spread
 from optuna_robust.comparison._moderation import ModeratedVariances
+from optuna_robust.comparison._planning import detectable_effect
+from optuna_robust.comparison._planning import required_instances
 from optuna_robust.comparison._reference import compare_with_reference
 from optuna_robust.comparison._reference import instances_to_reject
 from optuna_robust.comparison._reference import smallest_p_value
@@ -40,6 +42,7 @@ __all__ = [
     "TwoSampleTest",
     "bootstrap_interval",
     "compare_with_reference",
+    "detectable_effect",
     "difference_p_value",
     "effects_uncertainty",
     "fit_additive",
@@ -51,6 +54,7 @@ __all__ = [
     "moderated_log_spread",
     "paired_criterion_test",
     "probability_of_best",
+    "required_instances",
     "smallest_p_value",
     "std_lower_bound",
     "value_at",
