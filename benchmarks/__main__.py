@@ -10,6 +10,7 @@ import sys
 from benchmarks import overheads
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
+from benchmarks.selection_cost import command as selection_cost
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calorimeter.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)
+    selection_cost.add_parser(subparsers)
     args = parser.parse_args(given)
     status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
     return status
