@@ -166,6 +166,8 @@ class FinishedTrials:
         self._losses: FloatArray = np.full((16, 16), np.nan)
         self._complete = np.zeros(16, dtype=np.bool_)
         self._recorded = np.zeros(16, dtype=np.bool_)
+        self._n_run = np.zeros(16, dtype=np.intp)
+        self._own_scores: dict[Criterion, FloatArray] = {}
         self._scores: dict[tuple[Criterion, tuple[int, ...]], FloatArray] = {}
 
     def update(self, study: Study) -> None:
@@ -217,6 +219,32 @@ class FinishedTrials:
         """Return which finished trials are COMPLETE, shape ``(n_finished,)``."""
         return self._complete[: self._n_rows].copy()
 
+    def eligible(self, *, recorded):
+        if recorded:
+            return self._recorded[: self._n_rows].copy()
+        return np.ones(self._n_rows, dtype=np.bool_)
+
+    def n_run(self):
+        return self._n_run[: self._n_rows].copy()
+
+    def has(self, instances):
+        columns = [self._columns[i] for i in instances if i in self._columns]
+        if len(columns) < len(instances):
+            return np.zeros(self._n_rows, dtype=np.bool_)
+        return ~np.isnan(self._losses[: self._n_rows, columns]).any(axis=1)
+
+    def own_scores(self, criterion):
+        known = self._own_scores.get(criterion, np.empty(0))
+        if len(known) < self._n_rows:
+            new = slice(len(known), self._n_rows)
+            known = np.concatenate([known, criterion.score(self._losses[new])])
+            self._own_scores[criterion] = known
+        return known
+
+    def losses(self, rows, first):
+        numbers = [*first, *sorted(self._columns.keys() - set(first))]
+        return self._losses[np.ix_(rows, [self._columns[n] for n in numbers])]
+
     def incumbent_losses(
         self, instances: tuple[int, ...], criterion: Criterion, *, recorded: bool
     ) -> FloatArray | None:
@@ -264,6 +292,7 @@ class FinishedTrials:
             self._losses[row, self._columns[number]] = loss
         self._complete[row] = trial.state == TrialState.COMPLETE
         self._recorded[row] = is_recorded(trial)
+        self._n_run[row] = len(trial.user_attrs.get(LOSSES, losses))
         self._n_rows += 1
 
     def _make_room(self, n_rows: int, n_columns: int) -> None:
@@ -276,3 +305,4 @@ class FinishedTrials:
             )
             self._complete = np.pad(self._complete, (0, more_rows))
             self._recorded = np.pad(self._recorded, (0, more_rows))
+            self._n_run = np.pad(self._n_run, (0, more_rows))

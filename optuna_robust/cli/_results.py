@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,11 @@ def selection_text(result: SelectionResult) -> str:
     """Return a selection as text."""
     best = (
         f"Best: model {result.best_index} with {result.criterion} {number(result.best_value)} of "
-        f"{_n_instances(result)} instances, {_exact(result.best_params)}."
+        f"{result.best_n_instances} instances, {_exact(result.best_params)}."
     )
+    if not math.isnan(result.probability):
+        among = f"within {result.tolerance:g} of the best" if result.tolerance else "the best"
+        best += f" It is {among} of them all with probability {result.probability:.3g}."
     parts = [
         f"{len(result.models)} models (counted from 0), {result.rule} by {result.criterion} "
         f"({result.direction}):",
@@ -143,10 +147,6 @@ def _survivors(result: SelectionResult) -> str:
         for model in ranked
     ]
     return text_table(["model", result.criterion, "params"], rows, left=["params"])
-
-
-def _n_instances(result: SelectionResult) -> int:
-    return result.steps[-1].step if result.steps else 0
 
 
 def _cost(result: ConfirmationResult | SelectionResult) -> str:

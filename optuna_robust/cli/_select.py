@@ -57,12 +57,12 @@ _DEFAULT_WARMUP = 4
 )
 @click.option(
     "--rule",
-    default="halving",
+    default="race",
     show_default=True,
     metavar="NAME",
-    help="Which models are dropped: by halving or sequential-halving the worse half; by "
-    "directed-welch, directed-wilcoxon, ... what the test finds worse than the best; by welch, "
-    "... what it finds different.",
+    help="Which models are dropped: by race what is unlikely to be the best; by halving or "
+    "sequential-halving the worse half; by directed-welch, directed-wilcoxon, ... what the test "
+    "finds worse than the best; by welch, ... what it finds different.",
 )
 @click.option(
     "--criterion",
@@ -76,10 +76,22 @@ _DEFAULT_WARMUP = 4
     "--n-warmup-instances",
     type=int,
     metavar="K",
-    help="Instances that every model gets before models are dropped.  [default: 4]",
+    help="Instances that every model gets before models are dropped; not for the race.  "
+    "[default: 4]",
 )
 @click.option("--n-select", default=1, show_default=True, help="How many models are selected.")
-@click.option("--alpha", default=0.05, show_default=True, help="Level of the tests.")
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    help="Probability that the race may miss the best model; level of the tests.",
+)
+@click.option(
+    "--tolerance",
+    default=0.0,
+    show_default=True,
+    help="For the race: how much worse than the best a model may be, in units of the criterion.",
+)
 @click.option(
     "--train-survivors", is_flag=True, help="Train the selected models up to --n-instances."
 )
@@ -105,6 +117,7 @@ def select(
     n_warmup_instances: int | None,
     n_select: int,
     alpha: float,
+    tolerance: float,
     train_survivors: bool,
     direction: str | None,
     seed: int,
@@ -116,10 +129,10 @@ def select(
     out: str | None,
     no_progress: bool,
 ) -> None:
-    """Select the robust model of a set for a few trainings a model.
+    """Select the robust model of a set for little more than one training a model.
 
-    Trains one instance of every model, then another, and so on, and drops models on the way, so
-    that most trainings go to those that may be the best. The models come from a file (--models)
+    Trains one instance of every model, then more of those that may be the best, and drops models
+    on the way. The models come from a file (--models)
     or from another study (--from-study); give one of the two.
 
     STORAGE is a database's URL, such as sqlite:///study.db, or the path of a journal file. STUDY
@@ -185,6 +198,7 @@ def select(
                 n_warmup_instances=n_warmup_instances,
                 n_select=n_select,
                 alpha=alpha,
+                tolerance=tolerance,
                 on_failure=on_failure or "worst",
                 seed=seed,
                 n_jobs=n_jobs,

@@ -6,6 +6,9 @@ All losses here are oriented: smaller is better.
 from optuna_robust.comparison._additive import AdditiveFit
 from optuna_robust.comparison._additive import effects_uncertainty
 from optuna_robust.comparison._additive import fit_additive
+from optuna_robust.comparison._best import Contest
+from optuna_robust.comparison._completion import criterion_posterior
+from optuna_robust.comparison._completion import CriterionPosterior
 from optuna_robust.comparison._confirmation import holm
 from optuna_robust.comparison._confirmation import paired_criterion_test
 from optuna_robust.comparison._confirmation import PairedComparison
@@ -22,6 +25,8 @@ from optuna_robust.comparison._moderation import moderate_variances
 from optuna_robust.comparison._moderation import ModeratedVariances
 from optuna_robust.comparison._planning import detectable_effect
 from optuna_robust.comparison._planning import required_instances
+from optuna_robust.comparison._random_levels import fit_random_levels
+from optuna_robust.comparison._random_levels import RandomLevels
 from optuna_robust.comparison._reference import compare_with_reference
 from optuna_robust.comparison._reference import instances_to_reject
 from optuna_robust.comparison._reference import smallest_p_value
@@ -35,17 +40,22 @@ __all__ = [
     "TESTS",
     "AdditiveFit",
     "Alternative",
+    "Contest",
+    "CriterionPosterior",
     "Interval",
     "LogSpread",
     "ModeratedVariances",
     "PairedComparison",
+    "RandomLevels",
     "TwoSampleTest",
     "bootstrap_interval",
     "compare_with_reference",
+    "criterion_posterior",
     "detectable_effect",
     "difference_p_value",
     "effects_uncertainty",
     "fit_additive",
+    "fit_random_levels",
     "get_test",
     "holm",
     "instances_to_reject",

@@ -122,7 +122,7 @@ def fit_additive(
         (array([0.167, 0.167,   nan]), array([1., 1., 0.]))
     """
     matrix = _check_losses(losses)
-    finite = _usable(matrix)
+    finite = usable(matrix)
     n = np.count_nonzero(finite, axis=1)
     # Losses of any size less a typical one of their model, so that no digit is lost.
     base = _middle(matrix, finite)[0]
@@ -192,7 +192,7 @@ def effects_uncertainty(losses: npt.ArrayLike, fit: AdditiveFit, reference: int)
         raise ValueError(
             f"reference must be an index of the {len(matrix)} models, but was {reference}."
         )
-    finite = _usable(matrix)
+    finite = usable(matrix)
     shares = _shares(finite)
     gaps = shares - shares[reference]
     uncertainty = ((gaps @ fit.effects_covariance) * gaps).sum(axis=1)
@@ -209,7 +209,7 @@ def _check_losses(losses: npt.ArrayLike) -> FloatArray:
     return matrix
 
 
-def _usable(losses: FloatArray) -> npt.NDArray[np.bool_]:
+def usable(losses: FloatArray) -> npt.NDArray[np.bool_]:
     return np.abs(losses) < _INFINITE  # NaN is not
 
 

@@ -25,6 +25,8 @@ from optuna_robust.elimination._halving import n_kept
 from optuna_robust.elimination._halving import SequentialHalving
 from optuna_robust.elimination._incumbent_test import DIRECTED_PREFIX
 from optuna_robust.elimination._incumbent_test import IncumbentTest
+from optuna_robust.elimination._race import RaceRule
+from optuna_robust.elimination._race import UnlikelyBest
 
 
 __all__ = [
@@ -34,8 +36,10 @@ __all__ = [
     "EliminationRule",
     "Halving",
     "IncumbentTest",
+    "RaceRule",
     "Removal",
     "SequentialHalving",
+    "UnlikelyBest",
     "check_warmup",
     "expected_trainings",
     "get_rule",
@@ -43,7 +47,9 @@ __all__ = [
     "n_kept",
 ]
 
+_DEFAULT_WARMUP = 4
 RULES: tuple[str, ...] = (
+    "race",
     "halving",
     "sequential-halving",
     *TESTS,
@@ -55,28 +61,39 @@ def get_rule(
     name: str,
     *,
     criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr",
-    n_warmup_instances: int = 4,
+    n_instances: int = 20,
+    n_warmup_instances: int | None = None,
     n_select: int = 1,
     alpha: float = 0.05,
+    tolerance: float = 0.0,
     reduction_factor: float = 2.0,
+    common_instances: bool = True,
 ) -> EliminationRule:
     """Return an elimination rule by its name.
 
     Args:
         name:
-            ``"halving"`` (:class:`Halving`), ``"sequential-halving"``
-            (:class:`SequentialHalving`), the name of a test (two-sided, as the method's authors
-            use them) or ``"directed-"`` and the name of a test (:class:`IncumbentTest`).
+            ``"race"`` (:class:`RaceRule`), ``"halving"`` (:class:`Halving`),
+            ``"sequential-halving"`` (:class:`SequentialHalving`), the name of a test (two-sided,
+            as the method's authors use them) or ``"directed-"`` and the name of a test
+            (:class:`IncumbentTest`).
         criterion:
             As in :class:`Halving`.
+        n_instances:
+            Most instances of a model; the race needs to know.
         n_warmup_instances:
-            As in :class:`Halving`.
+            As in :class:`Halving`; default: 4, or less if there are no more than 4 instances. The
+            race has none.
         n_select:
             As in :class:`Halving`.
         alpha:
-            Level of the tests; the other rules ignore it.
+            Error rate of the race, or level of a test; halving ignores it.
+        tolerance:
+            Of the race, see :class:`RaceRule`.
         reduction_factor:
-            Of halving; the tests ignore it.
+            Of halving; the others ignore it.
+        common_instances:
+            As in :class:`RaceRule`; the others ignore it.
 
     Raises:
         ValueError: If the name is unknown or an option is out of range.
@@ -89,6 +106,25 @@ def get_rule(
     check_choice("rule", name, RULES)
     check_between("alpha", alpha, 0.0, 1.0)
     check_between("reduction_factor", reduction_factor, 1.0, math.inf)
+    check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
+    if name == "race":
+        if n_warmup_instances:
+            raise ValueError(
+                f"n_warmup_instances={n_warmup_instances} means nothing to rule='race', which "
+                "acts from the first instance on; leave it out."
+            )
+        return RaceRule(
+            criterion=criterion,
+            n_instances=n_instances,
+            n_select=n_select,
+            alpha=alpha,
+            tolerance=tolerance,
+            common_instances=common_instances,
+        )
+    if tolerance > 0.0:
+        raise ValueError(f"tolerance={tolerance!r} means nothing to rule={name!r}; leave it 0.")
+    if n_warmup_instances is None:
+        n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
     if name in ("halving", "sequential-halving"):
         return (Halving if name == "halving" else SequentialHalving)(
             criterion=criterion,

@@ -70,6 +70,8 @@ class Decision:
         p_values: p-values against the incumbent, shape ``(n_models,)``; NaN without a test.
         next_models: Models that get their next instance, of those kept. None: all of them. Empty:
             the race is over.
+        probabilities: Every model's probability of being within the tolerance of the best, shape
+            ``(n_models,)``, for rules that tell; else None.
     """
 
     kept: tuple[int, ...]
@@ -78,6 +80,7 @@ class Decision:
     scores: FloatArray
     p_values: FloatArray
     next_models: tuple[int, ...] | None = None
+    probabilities: FloatArray | None = None
 
 
 class EliminationRule(Protocol):
@@ -130,13 +133,8 @@ class CriterionRule(ABC):
             TypeError: If ``alive`` holds something else than integers.
             ValueError: If there are no models, no instances, or an index is unknown.
         """
-        matrix = np.asarray(losses, dtype=np.float64)
-        if matrix.ndim != 2 or 0 in matrix.shape:
-            raise ValueError(
-                "losses must have the shape (n_models, n_instances) with at least one of each, "
-                f"but had {matrix.shape}."
-            )
-        models = _indices(len(matrix), alive)
+        matrix = check_losses(losses)
+        models = model_indices(len(matrix), alive)
         scores = np.full(len(matrix), np.nan)
         scores[models] = get_criterion(self.criterion).score(matrix[models])
         ranked = models[rank_models(scores[models])]
@@ -163,7 +161,28 @@ class CriterionRule(ABC):
         """Return the models to remove of those ``ranked`` best first; fills ``p_values``."""
 
 
-def _indices(n_models: int, alive: Iterable[int] | None) -> npt.NDArray[np.intp]:
+def check_losses(losses: npt.ArrayLike) -> FloatArray:
+    """Return the losses matrix.
+
+    Raises:
+        ValueError: If it is none, or empty.
+    """
+    matrix = np.asarray(losses, dtype=np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(
+            "losses must have the shape (n_models, n_instances) with at least one of each, "
+            f"but had {matrix.shape}."
+        )
+    return matrix
+
+
+def model_indices(n_models: int, alive: Iterable[int] | None) -> npt.NDArray[np.intp]:
+    """Return the indices of the models alive, ascending; all if it is None.
+
+    Raises:
+        TypeError: If one is no integer.
+        ValueError: If there are none, or one is unknown.
+    """
     if alive is None:
         return np.arange(n_models)
     models = list(alive)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-import math
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
 from optuna.study import StudyDirection
 
-from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.comparison import get_test
 from optuna_robust.criteria import Criterion
@@ -21,6 +19,7 @@ from optuna_robust.elimination import expected_trainings
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import Halving
 from optuna_robust.elimination import IncumbentTest
+from optuna_robust.elimination import RaceRule
 
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 
 DIRECTIONS = ("minimize", "maximize")
-_DEFAULT_WARMUP = 4
 
 
 def expected_instances(
@@ -58,6 +56,7 @@ def chosen_rule(
     n_warmup_instances: int | None,
     n_select: int,
     alpha: float,
+    tolerance: float,
     reduction_factor: float,
     reshuffle: bool,
 ) -> EliminationRule:
@@ -68,15 +67,16 @@ def chosen_rule(
         ValueError: If its name is unknown, or it does not fit the other arguments.
     """
     if isinstance(rule, str):
-        if n_warmup_instances is None:
-            n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
         found = get_rule(
             rule,
             criterion=criterion,
+            n_instances=n_instances,
             n_warmup_instances=n_warmup_instances,
             n_select=n_select,
             alpha=alpha,
+            tolerance=tolerance,
             reduction_factor=reduction_factor,
+            common_instances=not reshuffle,
         )
     elif not _is_rule(rule):
         raise TypeError(
@@ -85,8 +85,15 @@ def chosen_rule(
         )
     elif n_warmup_instances is not None:
         raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
+    elif tolerance:
+        raise ValueError("tolerance is the rule's own; give it to the rule.")
     else:
         found = rule
+        if isinstance(rule, RaceRule) and rule.n_instances != n_instances:
+            raise ValueError(
+                f"The race is over n_instances={rule.n_instances}, but the selection over "
+                f"n_instances={n_instances}."
+            )
     check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
     if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
         raise ValueError(
@@ -113,17 +120,6 @@ def check_callbacks(
     if not isinstance(callbacks, Iterable) or not all(map(callable, found := tuple(callbacks))):
         raise TypeError(f"callbacks must be a sequence of callables, but was {callbacks!r}.")
     return found
-
-
-def check_tolerance(tolerance: object, rule: object) -> None:
-    """Check that no tolerance is asked of a rule that does not know one.
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is not 0.
-    """
-    if check_between("tolerance", tolerance, 0.0, math.inf, closed=True) > 0.0:
-        raise ValueError(f"tolerance={tolerance!r} means nothing to rule={rule!r}; leave it 0.")
 
 
 def is_maximised(

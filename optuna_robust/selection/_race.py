@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 import itertools
+import math
 from typing import TYPE_CHECKING
 import warnings
 
@@ -84,38 +86,44 @@ class Race:
         self.alive: tuple[int, ...] = tuple(range(n_models))
         self.oriented: FloatArray = np.full((n_models, 0), np.nan)
         self.records = [ModelRecord() for _ in range(n_models)]
+        self._n_taken = [0] * n_models
+        self._n_waves = 0
+        self._next = self.alive
+        self._incumbent: int | None = None
+        self._disqualified: list[int] = []
         self._warned = False
         self._all_stopped = False
 
-    @property
-    def n_waves(self) -> int:
-        """How many waves there were."""
-        return len(self.oriented[0])
-
     def eliminate(self) -> Iterator[Step]:
-        """Run waves until so few models are left as shall be selected, or instances are spent."""
-        while (
-            len(self.alive) > self._options.n_select and self.n_waves < self._options.n_instances
-        ):
-            yield self._wave(eliminates=True)
+        """Run waves until so few models are left as shall be selected, or there are no more."""
+        while len(self.alive) > self._options.n_select and self._due(self._next):
+            yield self._wave(self._due(self._next), eliminates=True)
 
     def train_survivors(self) -> Iterator[Step]:
         """Run waves without elimination until the instances are spent."""
-        while self.n_waves < self._options.n_instances and not self._all_stopped:
-            yield self._wave(eliminates=False)
+        while self._due(self.alive) and not self._all_stopped:
+            yield self._wave(self._due(self.alive), eliminates=False)
 
     def scores(self) -> FloatArray:
         """Return what models are ranked by, over the instances that they have; to be minimised."""
         return self._options.criterion.score(self.oriented)
 
-    def _wave(self, *, eliminates: bool) -> Step:
-        number = self.n_waves
-        self.oriented = np.pad(self.oriented, ((0, 0), (0, 1)), constant_values=np.nan)
+    def best(self) -> int:
+        """Return the best survivor: the last incumbent, if it survived."""
+        if self._incumbent in self.alive:
+            return self._incumbent
+        return self.alive[int(rank_models(self.scores()[list(self.alive)])[0])]
+
+    def _due(self, models: Iterable[int]) -> tuple[int, ...]:
+        return tuple(model for model in models if self._n_taken[model] < self._options.n_instances)
+
+    def _wave(self, due: tuple[int, ...], *, eliminates: bool) -> Step:
+        self._n_waves += 1
         seconds = 0.0
         removed: dict[int, str] = {}
-        jobs = [self._make_job(model, number) for model in self.alive]
-        wave = self._pool.train(jobs, self._ahead(number + 1))
-        for model, trained in zip(self.alive, wave, strict=True):
+        jobs = [self._make_job(model, self._n_taken[model]) for model in due]
+        wave = self._pool.train(jobs, self._ahead(due))
+        for model, trained in zip(due, wave, strict=True):
             reason = self._take(model, trained)
             seconds += trained.outcome.seconds
             if reason is not None:
@@ -130,33 +138,47 @@ class Race:
                 )
             # They were selected before: only their further training ends.
             contenders, removed, self._all_stopped = self.alive, {}, True
+        self._disqualified.extend(removed)
         decision = self._decision(contenders, eliminates=eliminates)
         sign = self._options.sign
         removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())
         self._give_up_failing(decision, removed)
         self.alive = self._enough(contenders, decision, removed)
+        self._next = self.alive if decision.next_models is None else decision.next_models
+        self._incumbent = decision.incumbent
+        probabilities = decision.probabilities
         return Step(
-            number + 1,
+            self._n_waves,
             self.alive,
             dict(sorted(removed.items())),
             decision.incumbent,
             sign * float(decision.scores[decision.incumbent]),
             len(jobs),
             seconds,
+            math.nan if probabilities is None else float(probabilities[decision.incumbent]),
         )
 
-    def _ahead(self, number: int) -> Iterator[Job]:
+    def _ahead(self, due: tuple[int, ...]) -> Iterator[Job]:
         """Return instances that the next waves may need, for workers that are idle before."""
+        in_wave = set(due)
+        # Those that are trained now are the likeliest to be trained on.
+        order = (*due, *(model for model in self.alive if model not in in_wave))
         later = (
-            self._make_job(model, each)
-            for each in range(number, self._options.n_instances)
-            for model in self.alive
+            self._make_job(model, number)
+            for further in range(self._options.n_instances)
+            for model in order
+            if (number := self._n_taken[model] + (model in in_wave) + further)
+            < self._options.n_instances
         )
-        return itertools.islice(later, self._pool.width)
+        # Now: taking the wave's losses changes the numbers.
+        return iter(list(itertools.islice(later, self._pool.width)))
 
     def _take(self, model: int, trained: Trained) -> str | None:
         """Take an instance into account; returns why the model cannot go on, if so."""
-        outcome, number = trained.outcome, self.n_waves - 1
+        outcome, number = trained.outcome, self._n_taken[model]
+        self._n_taken[model] += 1
+        if number == self.oriented.shape[1]:
+            self.oriented = np.pad(self.oriented, ((0, 0), (0, 1)), constant_values=np.nan)
         record = self.records[model]
         record.add(trained, self._options.on_failure)
         self.oriented[model, number] = record.oriented(self._options.sign).get(number, np.nan)
@@ -165,7 +187,10 @@ class Race:
 
     def _decision(self, contenders: tuple[int, ...], *, eliminates: bool) -> Decision:
         if eliminates:
-            return self._rule.eliminate(self.oriented, contenders)
+            # Who may not win must not be what others are measured against.
+            losses = self.oriented.copy()
+            losses[self._disqualified] = np.inf
+            return self._rule.eliminate(losses, contenders)
         scores = self.scores()
         incumbent = contenders[int(rank_models(scores[list(contenders)])[0])]
         return Decision(contenders, {}, incumbent, scores, np.full(len(scores), np.nan))
@@ -176,6 +201,7 @@ class Race:
             failed = self.records[model].failures
             if len(failed) > limit:
                 last = failed[max(failed)]
+                self._disqualified.append(model)
                 removed[model] = (
                     f"{len(failed)} of {self._options.n_instances} instances failed, more than "
                     f"max_failures={self._options.max_failures:g} allows; the last one: {last}"

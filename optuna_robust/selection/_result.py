@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from dataclasses import dataclass
 import json
+import math
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
@@ -28,13 +29,16 @@ class Step:
     """One wave of a selection.
 
     Attributes:
-        step: Instances that a model has that is kept.
+        step: Number of the wave, from 1. Unless the rule is the race, all models that are kept
+            have so many instances.
         kept: Indices of the models that are kept, ascending.
         removed: The models that are not, each with the reason.
         incumbent: Index of the best model of those alive before the elimination.
         incumbent_value: Its criterion, in the orientation of the losses; NaN if undefined.
         n_trained: Instances of this wave, trained or taken from the store.
         seconds: Seconds that their trainings took, added up.
+        probability: Probability that the incumbent is within the tolerance of the best, by the
+            race; NaN for rules that do not tell.
     """
 
     step: int
@@ -44,6 +48,7 @@ class Step:
     incumbent_value: float
     n_trained: int
     seconds: float
+    probability: float = math.nan
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -69,6 +74,7 @@ class SelectionResult:
         failures: Why instances failed: by model, by instance number.
         criterion: Name of the criterion.
         rule: Name of the elimination rule.
+        tolerance: How much worse than the best a model may be, by the race.
         direction: ``"minimize"`` or ``"maximize"``.
         settings: What the instances' seeds were made from: ``seed``, ``vary``, ``reshuffle``,
             and ``n_instances`` and ``on_failure``.
@@ -89,20 +95,35 @@ class SelectionResult:
     rule: str
     direction: str
     settings: dict[str, Any]
+    tolerance: float = 0.0
 
     @property
     def best_value(self) -> float:
-        """Criterion of the best survivor."""
+        """Criterion of the best survivor, over the instances that it has."""
         return float(self.values[self.best_index])
+
+    @property
+    def best_n_instances(self) -> int:
+        """Number of losses of the best survivor."""
+        return int(np.count_nonzero(~np.isnan(self.losses[self.best_index])))
+
+    @property
+    def probability(self) -> float:
+        """Probability that the best survivor is within the tolerance of the best of all models.
+
+        That is, of the model that would be the best if all had ``n_instances``. NaN for rules
+        other than the race, and before it knows of the noise.
+        """
+        told = [step.probability for step in self.steps if not math.isnan(step.probability)]
+        return told[-1] if told else math.nan
 
     def __repr__(self) -> str:
         """Say what was found in a few lines."""
-        n_instances = self.steps[-1].step if self.steps else 0
         survivors = f"{len(self.survivors)} of {len(self.models)} models"
         return (
             f"SelectionResult(best_params={self.best_params!r}, best_index={self.best_index}, "
-            f"{self.criterion}={self.best_value:.6g} of {n_instances} instances, {survivors} "
-            f"survive, rule={self.rule!r}, n_trainings={self.n_trainings}, "
+            f"{self.criterion}={self.best_value:.6g} of {self.best_n_instances} instances, "
+            f"{survivors} survive, rule={self.rule!r}, n_trainings={self.n_trainings}, "
             f"n_reused={self.n_reused})"
         )
 

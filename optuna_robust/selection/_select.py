@@ -24,7 +24,6 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
-from optuna_robust.criteria import rank_models
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
@@ -38,7 +37,6 @@ from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import open_pool
 from optuna_robust.progress import seconds_between_updates
 from optuna_robust.selection._arguments import check_callbacks
-from optuna_robust.selection._arguments import check_tolerance
 from optuna_robust.selection._arguments import chosen_rule
 from optuna_robust.selection._arguments import DIRECTIONS
 from optuna_robust.selection._arguments import expected_instances
@@ -67,7 +65,7 @@ def robust_select(
     sampler: BaseSampler | None = None,
     direction: str | StudyDirection | None = None,
     criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr",
-    rule: str | EliminationRule = "halving",
+    rule: str | EliminationRule = "race",
     n_instances: int = 20,
     n_warmup_instances: int | None = None,
     n_select: int = 1,
@@ -88,12 +86,13 @@ def robust_select(
     show_progress_bar: bool = False,
     callbacks: Sequence[Callable[[Step], object]] = (),
 ) -> SelectionResult:
-    """Select the robust model of a set for little more than a few trainings a model.
+    """Select the robust model of a set for little more than one training a model.
 
-    Boldyrev, Ratnikov & Shevelev (2025), doi:10.1109/ACCESS.2025.3578926, Algorithm 1, and its
-    later variants: in waves, one instance of every model that is still in is trained, then an
-    elimination rule looks at the losses and drops models. It ends when ``n_select`` models are
-    left, or the models have ``n_instances`` instances each.
+    In waves, one instance of every model that is still in is trained, or of those that the rule
+    names; then the elimination rule looks at the losses and drops models (Boldyrev, Ratnikov &
+    Shevelev 2025, doi:10.1109/ACCESS.2025.3578926, whose Algorithm 1 is ``rule="halving"``). It
+    ends when ``n_select`` models are left, when the race is decided, or when the models have
+    ``n_instances`` instances each.
 
     Example:
         >>> import optuna_robust as opr
@@ -125,24 +124,28 @@ def robust_select(
         criterion:
             What models are ranked by; see :func:`~optuna_robust.criteria.get_criterion`.
         rule:
-            ``"halving"`` (default; Algorithm 1), ``"sequential-halving"``, a two-sided test of
-            the method's authors (``"welch"``, ``"ks"``, ``"mannwhitneyu"``, ``"bartlett"``,
-            ``"levene"``, ``"fligner"``, …) or a directed one (``"directed-welch"``, …), which
-            drops a model only if it is worse; see :func:`~optuna_robust.elimination.get_rule`.
+            ``"race"`` (default; drops models that are unlikely to be the best, from the first
+            instance on, and trains the likeliest), ``"halving"`` (Algorithm 1),
+            ``"sequential-halving"``, a two-sided test of the method's authors (``"welch"``,
+            ``"ks"``, ``"mannwhitneyu"``, ``"bartlett"``, ``"levene"``, ``"fligner"``, …) or a
+            directed one (``"directed-welch"``, …), which drops a model only if it is worse; see
+            :func:`~optuna_robust.elimination.get_rule`.
             Or an object with the methods of
             :class:`~optuna_robust.elimination.EliminationRule`.
         n_instances:
             Most instances of a model.
         n_warmup_instances:
-            k: no elimination on the first k instances. Default: 4, or less if there are no more
-            than 4 instances.
+            k: no elimination on the first k instances; not for the race. Default: 4, or less if
+            there are no more than 4 instances.
         n_select:
-            How many models are selected; a rule that would keep fewer keeps the best so many.
+            How many models are selected; a rule that would keep fewer keeps the best so many. The
+            race ends when they hold one within the tolerance of the best.
         alpha:
-            Level of the tests.
+            Error rate of the race: the probability that no model within ``tolerance`` of the best
+            is selected. For tests, their level.
         tolerance:
-            For rules that know one: how much worse than the best a model may be. None of those
-            above does.
+            For the race: how much worse than the best a model may be, in units of the criterion.
+            With 0, models that are nearly equal cost most of the trainings.
         reduction_factor:
             One of so many models is kept by a halving.
         reshuffle:
@@ -202,7 +205,7 @@ def robust_select(
     check_min_instances(chosen, n_instances)
     check_choice("on_failure", on_failure, FAILURE_POLICIES)
     check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
-    check_tolerance(tolerance, rule)
+    tolerance = check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
     n_jobs = check_workers(n_jobs, executor)
     check_store(store)
     eliminates = chosen_rule(
@@ -212,6 +215,7 @@ def robust_select(
         n_warmup_instances=n_warmup_instances,
         n_select=n_select,
         alpha=alpha,
+        tolerance=tolerance,
         reduction_factor=reduction_factor,
         reshuffle=reshuffle,
     )
@@ -265,14 +269,13 @@ def robust_select(
             bar,
         )
         steps = _run(race, told, train_survivors=train_survivors)
-    scores = race.scores()
-    best = race.alive[int(rank_models(scores[list(race.alive)])[0])]
+    best = race.best()
     return SelectionResult(
         best_params=dict(chosen_from.params[best]),
         best_index=best,
         models=chosen_from.params,
         losses=sign * race.oriented,
-        values=sign * scores,
+        values=sign * race.scores(),
         survivors=race.alive,
         steps=tuple(steps),
         n_trainings=sum(len(record.losses) - record.n_reused for record in race.records),
@@ -291,6 +294,7 @@ def robust_select(
             "n_instances": n_instances,
             "on_failure": on_failure,
         },
+        tolerance=getattr(eliminates, "tolerance", 0.0),
     )
 
 

@@ -440,7 +440,8 @@ def test_select_prints_what_robust_select_returns(here: Path) -> None:
 )
 def test_halving_costs_what_was_expected(here: Path, options: list[str]) -> None:
     Path("many.json").write_text(json.dumps({"x": [i / 20 for i in range(20)]}))
-    result = _run(*_select("choice", "--models", "many.json", *options))
+    args = _select("choice", "--models", "many.json", "--rule", "halving", *options)
+    result = _run(*args)
     assert result.exit_code == 0
     (expected,) = re.findall(r"is expected to take (\d+)\.", result.stderr)
     assert len(_trained(here)) == int(expected)
@@ -550,7 +551,13 @@ def test_models_that_are_none_are_refused(here: Path, models: str, message: str)
         (["--criterion", "best"], "criterion='best' is unknown"),
         (["--n-instances", "0"], "n_instances must be at least 1"),
         (["--n-instances", "1"], "q3+iqr"),
-        (["--n-instances", "4", "--n-warmup-instances", "4"], "leaves nothing to eliminate"),
+        (["--n-warmup-instances", "4"], "n_warmup_instances=4 means nothing to rule='race'"),
+        (["--tolerance", "0.1", "--rule", "halving"], "tolerance=0.1 means nothing to rule='hal"),
+        (["--tolerance", "-0.1"], "tolerance must lie in"),
+        (
+            ["--n-instances", "4", "--n-warmup-instances", "4", "--rule", "halving"],
+            "leaves nothing to eliminate",
+        ),
         (["--n-select", "4"], "n_select=4 is more than the 3 models"),
         (["--n-models", "2"], "n_models=2 is for a search space or a study"),
         (["--alpha", "2", "--rule", "welch"], "alpha must lie in (0, 1)"),

@@ -220,7 +220,8 @@ def from_losses(trial: optuna.Trial, instance: Instance) -> float:
 
 def selected(**kwargs: Any) -> SelectionResult:
     models = [{"x": x} for x in LOSSES]
-    return robust_select(from_losses, models, criterion="mean", n_instances=6, **kwargs)
+    options = {"rule": "halving", "criterion": "mean", "n_instances": 6, **kwargs}
+    return robust_select(from_losses, models, **options)
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])

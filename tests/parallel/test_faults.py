@@ -40,20 +40,21 @@ from optuna_robust import InstanceStore
 from tests.parallel.test_faults import select
 from tests.training_log import Logged
 
-url, log, seconds, found = sys.argv[1:]
-result = select(Logged(log, float(seconds)), InstanceStore(url), n_jobs=2)
+rule, url, log, seconds, found = sys.argv[1:]
+result = select(rule, Logged(log, float(seconds)), InstanceStore(url), n_jobs=2)
 Path(found).write_bytes(pickle.dumps(result))
 """
 
 
 def select(
-    objective: Logged, store: InstanceStore | None = None, n_jobs: int = 1
+    rule: str, objective: Logged, store: InstanceStore | None = None, n_jobs: int = 1
 ) -> SelectionResult:
     return robust_select(
         objective,
         [{"model": model} for model in range(24)],
+        rule=rule,
         n_instances=8,
-        n_warmup_instances=3,
+        n_warmup_instances=3 if rule == "halving" else None,
         n_jobs=n_jobs,
         store=store,
     )
@@ -64,9 +65,14 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
+@pytest.fixture(params=["race", "halving"])
+def rule(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def undisturbed(tmp_path: Path) -> SelectionResult:
-    return select(Logged(str(tmp_path / "undisturbed")))
+def undisturbed(rule: str, tmp_path: Path) -> SelectionResult:
+    return select(rule, Logged(str(tmp_path / "undisturbed")))
 
 
 def workers_of(driver: subprocess.Popen[str], log: Logged) -> list[Event]:
@@ -104,14 +110,14 @@ def assert_store_is_right(url: str) -> None:
 
 @pytest.mark.slow
 def test_a_selection_survives_twenty_kills(
-    url: str, tmp_path: Path, undisturbed: SelectionResult
+    rule: str, url: str, tmp_path: Path, undisturbed: SelectionResult
 ) -> None:
     log, found = Logged(str(tmp_path / "log"), seconds=0.15), tmp_path / "found"
     rng = random.Random(20)
     kills: list[float] = []
     n_drivers_killed = 0
     while True:
-        driver = begin_script(SELECT, url, log.path, log.seconds, found)
+        driver = begin_script(SELECT, rule, url, log.path, log.seconds, found)
         while len(kills) < 20 and driver.poll() is None:
             time.sleep(rng.uniform(0.0, 0.4))
             at_work = workers_of(driver, log)
@@ -142,10 +148,10 @@ def test_a_selection_survives_twenty_kills(
 
 
 def test_after_ctrl_c_nothing_is_left_and_the_same_command_goes_on(
-    url: str, tmp_path: Path, undisturbed: SelectionResult
+    rule: str, url: str, tmp_path: Path, undisturbed: SelectionResult
 ) -> None:
     log, found = Logged(str(tmp_path / "log"), seconds=0.3), tmp_path / "found"
-    driver = begin_script(SELECT, url, log.path, log.seconds, found)
+    driver = begin_script(SELECT, rule, url, log.path, log.seconds, found)
     wait_until(lambda: sum(log.count("end").values()) >= 4 and len(workers_of(driver, log)) == 2)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
     interrupted = time.time()
@@ -155,14 +161,17 @@ def test_after_ctrl_c_nothing_is_left_and_the_same_command_goes_on(
     wait_for_end(*(event.pid for event in log.events()))
     assert_store_is_right(url)
 
-    assert_same_result(select(replace(log, seconds=0.0), InstanceStore(url)), undisturbed)
+    again = select(rule, replace(log, seconds=0.0), InstanceStore(url))
+    assert_same_result(again, undisturbed)
     assert_only_the_killed_were_trained_again(log, [interrupted])
 
 
 @pytest.mark.slow
-def test_workers_whose_driver_was_killed_end_by_themselves(url: str, tmp_path: Path) -> None:
+def test_workers_whose_driver_was_killed_end_by_themselves(
+    rule: str, url: str, tmp_path: Path
+) -> None:
     log = Logged(str(tmp_path / "log"), seconds=3 * PATIENCE)
-    driver = begin_script(SELECT, url, log.path, log.seconds, tmp_path / "found")
+    driver = begin_script(SELECT, rule, url, log.path, log.seconds, tmp_path / "found")
     wait_until(lambda: len(workers_of(driver, log)) == 2)
     driver.kill()
     driver.communicate(timeout=PATIENCE)
@@ -171,11 +180,11 @@ def test_workers_whose_driver_was_killed_end_by_themselves(url: str, tmp_path: P
 
 @pytest.mark.slow
 def test_two_drivers_share_the_work(
-    url: str, tmp_path: Path, undisturbed: SelectionResult
+    rule: str, url: str, tmp_path: Path, undisturbed: SelectionResult
 ) -> None:
     log = Logged(str(tmp_path / "log"), seconds=0.1)
     files = [tmp_path / "first", tmp_path / "second"]
-    drivers = [begin_script(SELECT, url, log.path, log.seconds, found) for found in files]
+    drivers = [begin_script(SELECT, rule, url, log.path, log.seconds, found) for found in files]
     for driver in drivers:
         _, errors = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, errors

@@ -72,11 +72,10 @@ def log(tmp_path: Path) -> Logged:
     return Logged(str(tmp_path / "log"), seconds=0.006)
 
 
-def select(log: Logged, **kwargs: Any) -> SelectionResult:
+def select(log: Logged, rule: str = "halving", **kwargs: Any) -> SelectionResult:
     models = [{"model": model} for model in range(6)]
-    return in_time(
-        lambda: robust_select(log, models, n_instances=5, n_warmup_instances=2, **kwargs)
-    )
+    kwargs["n_warmup_instances"] = 2 if rule == "halving" else None
+    return in_time(lambda: robust_select(log, models, rule=rule, n_instances=5, **kwargs))
 
 
 def search(log: Logged, **kwargs: Any) -> optuna.Study:
@@ -101,19 +100,20 @@ def told(study: optuna.Study) -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("rule", ["race", "halving"])
 @pytest.mark.parametrize(("n_jobs", "make_executor"), WAYS)
 def test_results_are_the_same(
-    n_jobs: int, make_executor: Callable[[], Any] | None, log: Logged, tmp_path: Path
+    n_jobs: int, make_executor: Callable[[], Any] | None, rule: str, log: Logged, tmp_path: Path
 ) -> None:
     silent = Logged(log.path + "-silent")
-    selected, searched = select(silent), search(silent)
+    selected, searched = select(silent, rule), search(silent)
     assert {trial.state for trial in searched.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
     store = InstanceStore(f"sqlite:///{tmp_path / 'store.db'}")
 
     def check(executor: Executor | None) -> None:
         how: dict[str, Any] = {"n_jobs": n_jobs, "executor": executor}
         for kept in (None, store):
-            found = select(log, store=kept, **how)
+            found = select(log, rule, store=kept, **how)
             np.testing.assert_array_equal(found.losses, selected.losses)
             np.testing.assert_array_equal(found.values, selected.values)
             # Compared as texts, since NaN is the first incumbent's value.
@@ -153,7 +153,6 @@ def test_unchanged_objectives_are_the_same_in_threads_and_processes() -> None:
                     draws_globally,
                     [{"x": 0.0}, {"x": 0.5}],
                     n_instances=4,
-                    n_warmup_instances=3,
                     **how,
                 )
             )

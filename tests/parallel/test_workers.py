@@ -409,6 +409,7 @@ def test_an_instance_that_always_kills_its_worker_is_a_failure_in_the_end(
         lambda: robust_select(
             objective,
             MODELS[:2],
+            rule="halving",
             n_instances=2,
             n_warmup_instances=1,
             criterion="mean",
@@ -549,6 +550,7 @@ def test_what_an_executor_trains_too_late_makes_no_noise(
         robust_select(
             replace(log, seconds=0.05),
             MODELS[:3],
+            rule="halving",
             n_instances=3,
             n_warmup_instances=1,
             executor=executor,

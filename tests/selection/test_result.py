@@ -43,7 +43,13 @@ def lookup(trial: optuna.Trial, instance: Instance) -> float:
 @pytest.fixture(scope="module")
 def result() -> SelectionResult:
     return robust_select(
-        lookup, MODELS, criterion="mean", n_instances=4, n_warmup_instances=1, reduction_factor=3
+        lookup,
+        MODELS,
+        rule="halving",
+        criterion="mean",
+        n_instances=4,
+        n_warmup_instances=1,
+        reduction_factor=3,
     )
 
 
@@ -173,6 +179,7 @@ steps = st.builds(
     incumbent_value=numbers,
     n_trained=indices,
     seconds=st.floats(0, 1e6),
+    probability=numbers,
 )
 results = st.builds(
     SelectionResult,
@@ -191,6 +198,7 @@ results = st.builds(
     rule=st.text(),
     direction=st.sampled_from(["minimize", "maximize"]),
     settings=st.just({"seed": 0, "vary": ["init"], "reshuffle": False}),
+    tolerance=st.floats(0, 1e6),
 )
 
 

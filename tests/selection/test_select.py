@@ -64,7 +64,9 @@ def of_table(
 
 
 def select(table: Any, **options: Any) -> SelectionResult:
+    """Select by halving, unless told otherwise; test_race.py has the race."""
     options.setdefault("n_instances", len(table[0]))
+    options.setdefault("rule", "halving")
     return robust_select(of_table(table), {"model": range(len(table))}, **options)
 
 
@@ -344,19 +346,26 @@ def test_every_rule_keeps_its_books(
 ) -> None:
     n_models, n_instances = table.shape
     n_select = min(n_select, n_models)
-    result = select(
-        table,
+    races = rule == "race"
+    calls: list[tuple[int, int]] = []
+    result = robust_select(
+        of_table(table, calls),
+        {"model": range(n_models)},
+        n_instances=n_instances,
         rule=rule,
         criterion=criterion,
         n_select=n_select,
-        n_warmup_instances=min(k, n_instances - 1),
+        n_warmup_instances=None if races else min(k, n_instances - 1),
         on_failure=on_failure,
         max_failures=max_failures,
     )
     alive: tuple[int, ...] = tuple(range(n_models))
     for number, step in enumerate(result.steps, start=1):
         assert step.step == number
-        assert step.n_trained == len(alive)
+        if races and number > 1:
+            assert 1 <= step.n_trained <= len(alive)
+        else:
+            assert step.n_trained == len(alive)
         assert step.kept == tuple(sorted(set(alive) - set(step.removed)))
         assert set(step.removed) <= set(alive)
         assert len(step.kept) >= n_select
@@ -367,22 +376,28 @@ def test_every_rule_keeps_its_books(
     assert result.rule == rule
     assert result.survivors == alive
     assert result.best_index in alive
-    assert len(alive) == n_select or len(result.steps) == n_instances
+    # A race knows when it is over.
+    assert len(alive) == n_select or (not races and len(result.steps) == n_instances)
     assert result.n_trainings == sum(step.n_trained for step in result.steps)
-    trained = np.zeros(table.shape, dtype=bool)
-    for model in range(n_models):
-        trained[model, : sum(model in step.kept for step in result.steps[:-1]) + 1] = True
-    if result.steps:
-        shown = np.where(np.isinf(table), math.nan if on_failure == "drop" else math.inf, table)
-        expected = np.where(trained, shown, math.nan)[:, : len(result.steps)]
-        np.testing.assert_array_equal(result.losses, expected)
+    if not result.steps:
+        return
+    shown = np.where(np.isinf(table), math.nan if on_failure == "drop" else math.inf, table)
+    n_trained = np.bincount([model for model, _ in calls], minlength=n_models)
+    if not races:
+        n_kept = [sum(model in step.kept for step in result.steps[:-1]) for model in range(n_models)]
+        np.testing.assert_array_equal(n_trained, 1 + np.array(n_kept))
+    trained = np.arange(n_instances) < n_trained[:, None]
+    expected = np.where(trained, shown, math.nan)[:, : n_trained.max()]
+    np.testing.assert_array_equal(result.losses, expected)
+    assert set(calls) == {(int(model), int(number)) for model, number in np.argwhere(trained)}
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot reject at alpha:UserWarning")
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_can_be_given_as_an_object(rule: str) -> None:
     table = np.random.default_rng(1).normal(size=(6, 8)) + np.arange(6)[:, None]
-    options: dict[str, Any] = {"criterion": "mean", "n_warmup_instances": 2}
+    own: dict[str, Any] = {"n_instances": 8} if rule == "race" else {"n_warmup_instances": 2}
+    options: dict[str, Any] = {"criterion": "mean", **own}
     named = select(table, rule=rule, **options)
     given_rule = select(table, rule=get_rule(rule, **options), criterion="mean")
     assert found(given_rule) == found(named)
@@ -780,8 +795,9 @@ def test_two_calls_never_share_results_by_accident() -> None:
     assert [select(TABLE).n_trainings for _ in range(2)] == [select(TABLE).n_trainings] * 2
 
 
+@pytest.mark.parametrize("rule", ["race", "halving"])
 @pytest.mark.parametrize("url", ["sqlite://", "file"])
-def test_a_store_reuses_everything(url: str, tmp_path: Path) -> None:
+def test_a_store_reuses_everything(url: str, rule: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'robust.db'}" if url == "file" else url
     table = np.random.default_rng(0).normal(size=(6, 8)).tolist()
     table[2][1] = math.nan
@@ -789,7 +805,7 @@ def test_a_store_reuses_everything(url: str, tmp_path: Path) -> None:
     table[4][0] = optuna.TrialPruned()
     store = InstanceStore(url)
     calls: list[tuple[int, int]] = []
-    options: dict[str, Any] = {"n_instances": 8, "n_warmup_instances": 2, "store": store}
+    options: dict[str, Any] = {"rule": rule, "n_instances": 8, "store": store}
     first = robust_select(of_table(table, calls), {"model": range(6)}, **options)
     n_calls = len(calls)
     second = robust_select(of_table(table, calls), {"model": range(6)}, **options)
@@ -807,6 +823,7 @@ def test_a_larger_selection_trains_what_is_missing_only() -> None:
     result = robust_select(
         of_table(TABLE, calls),
         {"model": range(4)},
+        rule="halving",
         n_instances=5,
         n_warmup_instances=3,
         store=store,
@@ -889,16 +906,28 @@ def test_reshuffled_instances_are_apart_from_common_ones() -> None:
 
 
 MODELS = {"model": range(4)}
-INTERRUPTED: dict[str, Any] = {"criterion": "mean", "n_instances": 5, "n_warmup_instances": 1}
-N_TRAININGS = 10
+INTERRUPTED: list[Any] = [
+    pytest.param({"rule": "halving", "n_warmup_instances": 1}, 10, id="halving"),
+    pytest.param({"rule": "race"}, 13, id="race"),
+]
+LAST = [
+    pytest.param(*each.values, last, id=f"{each.id}-{last}")
+    for each in INTERRUPTED
+    for last in range(each.values[1])
+]
 
 
-@pytest.mark.parametrize("last", range(N_TRAININGS))
+@pytest.mark.parametrize(("options", "n_trainings", "last"), LAST)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupted_selection_goes_on(
-    last: int, error: type[BaseException], tmp_path: Path
+    options: dict[str, Any],
+    n_trainings: int,
+    last: int,
+    error: type[BaseException],
+    tmp_path: Path,
 ) -> None:
     url = f"sqlite:///{tmp_path / 'robust.db'}"
+    options = {"criterion": "mean", "n_instances": 5, **options}
     calls: list[tuple[int, int]] = []
     lookup = of_table(TABLE, calls)
 
@@ -908,16 +937,20 @@ def test_an_interrupted_selection_goes_on(
         return float(lookup(trial, instance))
 
     with pytest.raises(error):
-        robust_select(interrupted, MODELS, store=InstanceStore(url), **INTERRUPTED)
+        robust_select(interrupted, MODELS, store=InstanceStore(url), **options)
     store = InstanceStore(url)
     assert [each.state for each in store.instances()] == ["done"] * last
-    result = robust_select(lookup, MODELS, store=store, **INTERRUPTED)
-    assert (result.n_trainings, result.n_reused) == (N_TRAININGS - last, last)
-    assert len(set(calls)) == len(calls) == N_TRAININGS
-    assert found(result) == found(robust_select(lookup, MODELS, **INTERRUPTED))
+    result = robust_select(lookup, MODELS, store=store, **options)
+    assert (result.n_trainings, result.n_reused) == (n_trainings - last, last)
+    assert len(set(calls)) == len(calls) == n_trainings
+    assert found(result) == found(robust_select(lookup, MODELS, **options))
 
 
-def test_a_selection_interrupted_at_every_instance_gets_to_the_end() -> None:
+@pytest.mark.parametrize(("options", "n_trainings"), INTERRUPTED)
+def test_a_selection_interrupted_at_every_instance_gets_to_the_end(
+    options: dict[str, Any], n_trainings: int
+) -> None:
+    options = {"criterion": "mean", "n_instances": 5, **options}
     store = InstanceStore()
     calls: list[tuple[int, int]] = []
     lookup = of_table(TABLE, calls)
@@ -931,37 +964,47 @@ def test_a_selection_interrupted_at_every_instance_gets_to_the_end() -> None:
     while True:
         tries += 1
         try:
-            result = robust_select(one_at_a_time, MODELS, store=store, **INTERRUPTED)
+            result = robust_select(one_at_a_time, MODELS, store=store, **options)
         except KeyboardInterrupt:
             assert {each.state for each in store.instances()} == {"done"}
         else:
             break
-    assert tries == N_TRAININGS
-    assert (result.n_trainings, result.n_reused) == (1, N_TRAININGS - 1)
+    assert tries == n_trainings
+    assert (result.n_trainings, result.n_reused) == (1, n_trainings - 1)
+    assert found(result) == found(robust_select(lookup, MODELS, **options))
 
 
-def test_a_callback_that_raises_interrupts_the_selection() -> None:
+@pytest.mark.parametrize(("options", "n_trainings"), INTERRUPTED)
+def test_a_callback_that_raises_interrupts_the_selection(
+    options: dict[str, Any], n_trainings: int
+) -> None:
+    options = {"criterion": "mean", "n_instances": 5, **options}
     store = InstanceStore()
+    n_trained = 0
 
     def stop(step: Step) -> None:
+        nonlocal n_trained
+        n_trained += step.n_trained
         if step.step == 2:
             raise StopIteration("enough")
 
     with pytest.raises(StopIteration, match="enough"):
-        robust_select(of_table(TABLE), MODELS, store=store, callbacks=[stop], **INTERRUPTED)
+        robust_select(of_table(TABLE), MODELS, store=store, callbacks=[stop], **options)
     assert [each.state for each in store.instances()] == ["done"] * 8
+    assert n_trained == 8 < n_trainings
 
 
 # --- workers, progress ---------------------------------------------------------------------------
 
 
-def test_two_processes_give_the_result_of_one() -> None:
+@pytest.mark.parametrize("rule", ["race", "halving"])
+def test_two_processes_give_the_result_of_one(rule: str) -> None:
     def objective(trial: optuna.Trial, instance: Instance) -> float:
         trial.suggest_categorical("here", [os.getpid()])  # an error in another process
         return noisy(trial, instance)
 
     models = [{"x": x, "here": os.getpid()} for x in XS["x"]]
-    options: dict[str, Any] = {"n_instances": 6, "n_warmup_instances": 1}
+    options: dict[str, Any] = {"rule": rule, "n_instances": 6}
     here = robust_select(objective, models, **options)
     with pytest.raises(ValueError, match="here"):
         robust_select(objective, models, n_jobs=2, **options)
@@ -1000,18 +1043,18 @@ def never_called(trial: optuna.Trial) -> float:
         ({"n_select": 1.5}, TypeError, "n_select must be an integer"),
         ({"criterion": "q4"}, ValueError, "criterion='q4' is unknown"),
         ({"direction": "up"}, ValueError, "direction='up' is unknown; choose one of minimize"),
-        ({"rule": "hyperband"}, ValueError, "rule='hyperband' is unknown; choose one of halving"),
+        ({"rule": "hyperband"}, ValueError, "rule='hyperband' is unknown; choose one of race, halving"),
         ({"rule": "directed-halving"}, ValueError, "rule='directed-halving' is unknown"),
         ({"rule": None}, TypeError, "rule must be a name or an elimination rule"),
         ({"rule": Halving}, TypeError, "rule must be a name or an elimination rule"),
         ({"rule": Halving(), "n_warmup_instances": 3}, ValueError, "is the rule's own"),
         ({"rule": Halving(n_warmup_instances=20)}, ValueError, "n_warmup_instances=20 leaves"),
-        ({"n_warmup_instances": 20}, ValueError, "n_warmup_instances=20 leaves nothing"),
-        ({"n_warmup_instances": -1}, ValueError, "n_warmup_instances must be at least 0"),
-        ({"n_warmup_instances": 1.5}, TypeError, "n_warmup_instances must be an integer"),
+        ({"rule": "halving", "n_warmup_instances": 20}, ValueError, "n_warmup_instances=20 leaves nothing"),
+        ({"rule": "halving", "n_warmup_instances": -1}, ValueError, "n_warmup_instances must be at least 0"),
+        ({"rule": "halving", "n_warmup_instances": 1.5}, TypeError, "n_warmup_instances must be an integer"),
         ({"alpha": 0.0}, ValueError, r"alpha must lie in \(0, 1\)"),
         ({"reduction_factor": 1.0}, ValueError, "reduction_factor must lie in"),
-        ({"tolerance": 0.1}, ValueError, "tolerance=0.1 means nothing to rule='halving'"),
+        ({"rule": "halving", "tolerance": 0.1}, ValueError, "tolerance=0.1 means nothing to rule='halving'"),
         ({"tolerance": -0.1}, ValueError, "tolerance must lie in"),
         ({"on_failure": "ignore"}, ValueError, "on_failure='ignore' is unknown"),
         ({"max_failures": 1.5}, ValueError, r"max_failures must lie in \[0, 1\]"),
@@ -1061,6 +1104,7 @@ def test_a_survivor_that_stops_itself_stays_selected() -> None:
     result = robust_select(
         objective,
         {"model": [0, 1]},
+        rule="halving",
         criterion="mean",
         n_instances=6,
         n_warmup_instances=1,

@@ -33,7 +33,12 @@ TABLE: list[list[Any]] = [
     [5.0, optuna.TrialPruned("too deep")],
     [3.5, 3.0, 3.2, 3.1, 3.3],
 ]
-OPTIONS: dict[str, Any] = {"n_instances": 5, "n_warmup_instances": 2, "n_select": 2}
+OPTIONS: dict[str, Any] = {
+    "rule": "halving",
+    "n_instances": 5,
+    "n_warmup_instances": 2,
+    "n_select": 2,
+}
 
 
 def lookup(trial: optuna.Trial, instance: Instance) -> float:

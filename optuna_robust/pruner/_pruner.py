@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-PRUNER_RULES: tuple[str, ...] = ("halving", *(DIRECTED_PREFIX + test for test in TESTS))
+PRUNER_RULES: tuple[str, ...] = ("halving", "race", *(DIRECTED_PREFIX + test for test in TESTS))
 _HALVING_WARMUP = 0
 _OTHER_WARMUP = 2
 
@@ -156,7 +156,7 @@ class RobustnessPruner(BasePruner):
             else check_count("n_warmup_instances", n_warmup_instances, minimum=0)
         )
         self._test = None
-        if self._rule is not None and self._rule != "halving":
+        if self._rule is not None and self._rule not in ("halving", "race"):
             self._test = get_rule(
                 self._rule,
                 criterion=self._criterion,
@@ -236,6 +236,22 @@ class RobustnessPruner(BasePruner):
             return False
         with self._lock:
             finished = self._finished_trials(study, number, sign)
+            if self._rule == "race":
+                from optuna_robust.pruner import _race
+
+                st = study.user_attrs.get("robust:settings", {})
+                field = _race.make_field(
+                    finished,
+                    instances,
+                    values,
+                    n_instances=st.get("n_instances"),
+                    n_startup_trials=self._n_startup_trials,
+                    criterion=self._criterion,
+                    recorded=recorded,
+                )
+                return field is not None and bool(
+                    _race.is_out(field, self._criterion, self._alpha, 0.0, True)
+                )
             if self._test is None:
                 criteria = tuple(objectives) or (self._criterion,)
                 return self._is_halved(finished, instances, values, criteria, recorded)
@@ -261,7 +277,7 @@ class RobustnessPruner(BasePruner):
         self._read_for: weakref.WeakKeyDictionary[Study, set[int]] = weakref.WeakKeyDictionary()
 
     def _default_warmup(self) -> int:
-        if self._rule == "halving":
+        if self._rule in ("halving", "race"):
             return _HALVING_WARMUP
         if self._rule is None:
             return _OTHER_WARMUP
@@ -270,6 +286,8 @@ class RobustnessPruner(BasePruner):
         return max(_OTHER_WARMUP, (needed or 1) - 1)
 
     def _looks_at(self, n_instances: int) -> bool:
+        if self._rule == "race":
+            return True
         if self._test is not None:
             return self._test.eliminates_at(n_instances)
         return is_rung(n_instances, self._n_warmup_instances, self._reduction_factor)

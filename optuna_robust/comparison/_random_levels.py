@@ -1,0 +1,244 @@
+"""Levels of many models as draws of one distribution, from an incomplete losses matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_robust.comparison._additive import fit_additive
+from optuna_robust.comparison._additive import usable
+from optuna_robust.comparison._moderation import moderate_variances
+from optuna_robust.criteria import FloatArray
+
+
+# Makes the median absolute deviation estimate the standard deviation of a normal distribution.
+_MAD_SCALE = 1.4826
+# Models so many standard deviations worse than the median say nothing on the good ones.
+_DIVERGED = 4.0
+# Levels, effects and their variances depend on each other.
+_N_ITERATIONS = 4
+_ROUGH_DF = 4.0
+# Standard deviations that are tried, relative to that of the noise.
+_RATIOS = np.concatenate([[0.0], np.geomspace(0.03, 100.0, 40)])
+# Half-Cauchy (Gelman 2006), so that neither 0 nor infinity takes it all where little is known.
+_LOG_PRIOR = np.log(np.gradient(_RATIOS)) - np.log1p(_RATIOS**2)
+
+
+@dataclass(frozen=True)
+class RandomLevels:
+    """A model of losses: ``loss[i, j] = level[i] + effect[j] + noise[i, j]``, all normal.
+
+    Attributes:
+        level_mean: Mean of the models' levels.
+        level_variance: Variance of the models' levels.
+        effects: What instance j adds to every model's loss, shape ``(n_instances,)``; NaN where
+            no model has a finite loss. All are 0 without common instances.
+        effects_variance: Variance of the errors of ``effects``, shape ``(n_instances,)``.
+        instance_variance: Variance of the effects among instances.
+        means: Mean of every model's finite losses less their effects, shape ``(n_models,)``; NaN
+            without one.
+        n: Number of finite losses, shape ``(n_models,)``.
+        variances: Moderated variance of every model's noise, shape ``(n_models,)``.
+        df: Degrees of freedom of ``variances``, shape ``(n_models,)``.
+    """
+
+    level_mean: float
+    level_variance: float
+    effects: FloatArray
+    effects_variance: FloatArray
+    instance_variance: float
+    means: FloatArray
+    n: npt.NDArray[np.intp]
+    variances: FloatArray
+    df: FloatArray
+
+
+def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -> RandomLevels:
+    """Fit levels, effects of instances and noise, whichever models were trained more.
+
+    A race gives more instances to models whose first losses were good. Their next losses are
+    worse on the whole, which :func:`fit_additive`, with fixed levels, takes for an effect of the
+    next instances. With random levels all that decided on who was trained is in the likelihood,
+    so that it may be ignored (Rubin 1976). Effects are random, too: an instance that one model
+    has says next to nothing on what it does to others.
+
+    Effects solve the mixed model equations (Henderson 1975, eq. 3) with the levels eliminated;
+    variances of levels and effects are posterior means for half-Cauchy priors of the standard
+    deviations, scaled by the noise (Gelman 2006, section 3.2); those of the noise are moderated
+    (:func:`moderate_variances` with ``robust`` and ``keep_order``). Models that are far worse
+    than the others, as if they had diverged, have no part in the distribution of levels.
+
+    Args:
+        losses:
+            Losses to be minimised, shape ``(n_models, n_instances)``; NaN = not trained. Infinite
+            losses are as if not trained. At least one model has two finite ones.
+        common_instances:
+            Whether instance j is the same for all models. If not, effects are 0.
+
+    Returns:
+        The fit.
+
+    Raises:
+        ValueError: If the losses do not have two dimensions, or no model has two finite ones.
+
+    Example:
+        >>> import numpy as np
+        >>> from optuna_robust.comparison import fit_random_levels
+        >>> losses = np.full((6, 3), np.nan)
+        >>> losses[:, 0] = [0.1, 0.3, 0.4, 0.5, 0.7, 9.0]
+        >>> losses[:3, 1] = [0.4, 0.2, 0.5]
+        >>> fit = fit_random_levels(losses)
+        >>> round(fit.level_mean, 1), round(fit.level_variance**0.5, 1)
+        (0.4, 0.2)
+    """
+    matrix = np.asarray(losses, dtype=np.float64)
+    if matrix.ndim != 2:
+        raise ValueError(
+            f"losses must have the shape (n_models, n_instances), but had {matrix.shape}."
+        )
+    finite = usable(matrix)
+    n = np.count_nonzero(finite, axis=1)
+    several = n >= 2
+    if not several.any():
+        raise ValueError("losses must hold a model with two finite losses at least.")
+    known = np.where(finite, matrix, 0.0)
+    start = fit_additive(
+        np.where(finite, matrix, np.nan)[several], common_instances=common_instances
+    )
+    s2, df = np.full(len(matrix), np.nan), np.zeros(len(matrix))
+    s2[several], df[several] = start.s2, start.df
+    effects = np.zeros(matrix.shape[1])
+    errors = np.zeros(matrix.shape[1])
+    instance_variance = 0.0
+    means = _means(known, finite, effects)
+    if common_instances and np.count_nonzero(finite.any(axis=0)) > 1:
+        variances = _roughly_moderated(s2, df)
+        for _ in range(_N_ITERATIONS):
+            level_mean, level_variance = _fit_levels(means, variances / np.maximum(n, 1))
+            effects, errors, instance_variance = _fit_effects(
+                known - level_mean, finite, variances, level_variance
+            )
+            means = _means(known, finite, effects)
+        squares = np.where(finite, known - effects - means[:, None], 0.0) ** 2
+        np.divide(squares.sum(axis=1), df, out=s2, where=df > 0.0)
+    variances, df = _moderated(s2, df)
+    level_mean, level_variance = _fit_levels(means, variances / np.maximum(n, 1))
+    effects[~finite.any(axis=0)] = np.nan
+    return RandomLevels(
+        level_mean,
+        level_variance,
+        effects,
+        errors,
+        instance_variance,
+        means,
+        n,
+        variances,
+        df,
+    )
+
+
+def _roughly_moderated(s2: FloatArray, df: FloatArray) -> FloatArray:
+    """Return variances drawn to a typical one, as if that were worth a few degrees of freedom.
+
+    As for noise with a t distribution (Lange, Little & Taylor 1989); the typical variance is the
+    median, by that of a chi-squared distribution (Wilson & Hilferty 1931).
+    """
+    there = df > 0.0
+    if not (s2[there] > 0.0).any():
+        return np.ones(len(s2))
+    typical = float(np.median(s2[there] / (1.0 - 2.0 / (9.0 * np.maximum(df[there], 0.5))) ** 3))
+    typical = max(typical, 1e-5 * float(s2[there].max()))
+    return moderate_variances(s2, df, prior_variance=typical, prior_df=_ROUGH_DF).posterior
+
+
+def _moderated(s2: FloatArray, df: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return variances and their degrees of freedom for all models, those without one too."""
+    found = moderate_variances(s2, df, robust=True, keep_order=True)
+    if found.prior_df > 0.0:
+        return found.posterior, found.total_df
+    there = df > 0.0  # one variance, or all are 0
+    pooled = float(np.average(s2[there], weights=df[there])) if there.any() else 0.0
+    return np.full(len(s2), pooled), np.full(len(s2), max(found.pooled_df, 1.0))
+
+
+def _means(known: FloatArray, finite: npt.NDArray[np.bool_], effects: FloatArray) -> FloatArray:
+    n = np.count_nonzero(finite, axis=1)
+    sums = np.where(finite, known - effects, 0.0).sum(axis=1)
+    means = np.full(len(known), np.nan)
+    np.divide(sums, n, out=means, where=n > 0)
+    return means
+
+
+def _not_diverged(levels: FloatArray) -> npt.NDArray[np.bool_]:
+    middle = float(np.median(levels))
+    spread = _MAD_SCALE * float(np.median(np.abs(levels - middle)))
+    return np.asarray(levels <= middle + _DIVERGED * spread)
+
+
+def _fit_levels(means: FloatArray, errors: FloatArray) -> tuple[float, float]:
+    """Return mean and variance of the levels, whose estimates have the errors' variances."""
+    there = np.isfinite(means)
+    estimates, errors = means[there], errors[there]
+    usual = _not_diverged(estimates)
+    # Few numbers of instances make few different errors.
+    variance, which = np.unique(errors[usual], return_inverse=True)
+    centre = float(np.median(estimates[usual]))
+    gaps = estimates[usual] - centre
+    count = np.bincount(which)
+    total = np.bincount(which, gaps)
+    squares = np.bincount(which, gaps**2)
+    unit = float(np.median(errors)) or 1.0
+    between = _RATIOS**2 * unit
+    weights = 1.0 / np.maximum(between[:, None] + variance, 1e-300)
+    precision = weights @ count
+    mean = weights @ total / precision
+    log_likelihood = 0.5 * (
+        np.log(weights) @ count - np.log(precision) - weights @ squares + mean**2 * precision
+    )
+    share = _normalised(log_likelihood + _LOG_PRIOR)
+    return centre + float(share @ mean), float(share @ between)
+
+
+def _fit_effects(
+    centred: FloatArray,
+    finite: npt.NDArray[np.bool_],
+    variances: FloatArray,
+    level_variance: float,
+) -> tuple[FloatArray, FloatArray, float]:
+    """Return effects, the variances of their errors, and the variance among instances.
+
+    A model's losses less the mean level have the inverse covariance ``(identity - share * mean) /
+    variance``, where the share is ``level_variance / (level_variance + variance / n)``. That of a
+    diverged model is 1, as if its level were fixed.
+    """
+    told = finite.any(axis=1)
+    there = finite[told].astype(np.float64)
+    values = np.where(finite[told], centred[told], 0.0)
+    variance = np.maximum(variances[told], 1e-300)
+    n = there.sum(axis=1)
+    level_share = level_variance / (level_variance + variance / n)
+    level_share[~_not_diverged(values.sum(axis=1) / n)] = 1.0
+    weighted = there / variance[:, None]
+    shared = there * (level_share / n)[:, None]
+    information = np.diag(weighted.sum(axis=0)) - weighted.T @ shared
+    right = (weighted * values).sum(axis=0) - shared.T @ (values.sum(axis=1) / variance)
+    eigenvalues, vectors = np.linalg.eigh(information)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    rotated = vectors.T @ right
+    among = _RATIOS[:, None] ** 2 * float(np.median(variance))
+    shrunk = among / (1.0 + among * eigenvalues)
+    log_likelihood = 0.5 * (rotated**2 * shrunk - np.log1p(among * eigenvalues)).sum(axis=1)
+    share = _normalised(log_likelihood + _LOG_PRIOR)
+    covariance = share @ shrunk
+    return (
+        vectors @ (covariance * rotated),
+        vectors**2 @ covariance,
+        float(share @ among[:, 0]),
+    )
+
+
+def _normalised(log_weights: FloatArray) -> FloatArray:
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())

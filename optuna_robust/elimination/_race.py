@@ -1,0 +1,243 @@
+"""The race: drop models that are unlikely to be the best, and train those that may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_count
+from optuna_robust.comparison import Contest
+from optuna_robust.comparison import criterion_posterior
+from optuna_robust.criteria import check_min_instances
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import rank_models
+from optuna_robust.elimination._base import check_losses
+from optuna_robust.elimination._base import Decision
+from optuna_robust.elimination._base import model_indices
+from optuna_robust.elimination._base import Removal
+
+
+# Of alpha: for models that are dropped on the way; the rest is for the last decision.
+_SHARE_ON_THE_WAY = 0.25
+# The models that are trained next have this share of the chance to be the best.
+_SHARE_OF_LEADERS = 0.8
+# At most so many waves until every model that is left has its next instance.
+_MOST_WAVES = 16
+# Fewest models that get a second instance before anything is decided.
+_SMALLEST_PILOT = 6
+_FEWEST_LEADERS = 3
+
+
+@dataclass(frozen=True)
+class UnlikelyBest(Removal):
+    """Why a race dropped a model.
+
+    Attributes:
+        probability: That the model is within the tolerance of the best; what was lost with all
+            the models that were dropped is bounded by alpha.
+        tolerance: The tolerance.
+    """
+
+    probability: float
+    tolerance: float
+
+    def describe(self, sign: int = 1) -> str:
+        """Say it in a line."""
+        best = f"within {self.tolerance:g} of the best" if self.tolerance > 0.0 else "the best"
+        return f"{self.rule}: {best} with probability {self.probability:.2g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceRule:
+    """Find the best of many models for little more than one instance each.
+
+    After every wave, the rule computes the distribution of every model's criterion over all its
+    ``n_instances`` (:func:`~optuna_robust.comparison.criterion_posterior`) and from these the
+    probability of being within ``tolerance`` of the best
+    (:class:`~optuna_robust.comparison.Contest`). Models share what they say on the noise, on
+    common instances, and on how good models are at all: that the incumbent is the luckiest of
+    many is part of it, and one instance is enough to drop most of them.
+
+    It drops models as long as the probability that no model within ``tolerance`` of the best is
+    left stays below a quarter of ``alpha``, counting all models that were ever dropped. The race
+    is over when the probability that the ``n_select`` likeliest models hold one within
+    ``tolerance`` of the best is at least ``1 - 3/4 alpha``, or when all models that are left have
+    ``n_instances``. Else the likeliest models, which together have four fifths of the chance to
+    be the best, get their next instance. First of all, a pilot of second instances tells the
+    noise: models evenly spread over the ranks of their first loss, and some leaders.
+
+    The best model is the one that would be the best if all had ``n_instances``. If losses are as
+    the model of :func:`~optuna_robust.comparison.fit_random_levels` says, the probability that no
+    model within ``tolerance`` of it is selected is at most ``alpha``, on average over sets of
+    models.
+
+    Args:
+        criterion:
+            What models are ranked by; see :func:`~optuna_robust.criteria.get_criterion`.
+        n_instances:
+            Most instances of a model.
+        n_select:
+            How many models are selected.
+        alpha:
+            Error rate of the race, in (0, 1).
+        tolerance:
+            How much worse than the best a model may be, in units of the criterion; not negative.
+        common_instances:
+            Whether instance j is the same for all models (``reshuffle=False``).
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from optuna_robust.elimination import RaceRule
+        >>> rule = RaceRule(criterion="mean", n_instances=20)
+        >>> losses = np.random.default_rng(0).normal(np.arange(30.0)[:, None], 3.0, (30, 2))
+        >>> losses[9:, 1] = np.nan
+        >>> decision = rule.eliminate(losses)
+        >>> decision.kept, decision.next_models
+        ((0, 1, 2, 4, 6), (0, 4, 6))
+    """
+
+    criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr"
+    n_instances: int = 20
+    n_select: int = 1
+    alpha: float = 0.05
+    tolerance: float = 0.0
+    common_instances: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("n_instances", self.n_instances, minimum=1)
+        check_min_instances(get_criterion(self.criterion), self.n_instances)
+        check_count("n_select", self.n_select, minimum=1)
+        check_between("alpha", self.alpha, 0.0, 1.0)
+        check_between("tolerance", self.tolerance, 0.0, math.inf, closed=True)
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return "race"
+
+    def eliminates_at(self, n_instances: int) -> bool:
+        """Tell whether models can be removed after this many instances."""
+        return n_instances > 0
+
+    def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:
+        """Decide which of the models alive go on, and which get their next instance.
+
+        Args:
+            losses:
+                Oriented losses of the instances trained so far, shape
+                ``(n_models, n_instances)``; NaN = not trained. Models that are not alive count,
+                with the losses that they have.
+            alive:
+                Indices of the models that are still in; default: all.
+
+        Returns:
+            The decision. Its scores are the expected criteria over ``n_instances``, NaN before
+            the pilot was trained.
+
+        Raises:
+            TypeError: If ``alive`` holds something else than integers.
+            ValueError: If there are no models, no instances, or an index is unknown.
+        """
+        matrix = check_losses(losses)[:, : self.n_instances]
+        models = model_indices(len(matrix), alive)
+        criterion = get_criterion(self.criterion)
+        open_ = models[np.isnan(matrix[models]).any(axis=1)]
+        if matrix.shape[1] < self.n_instances:
+            open_ = models
+        if not (np.count_nonzero(np.isfinite(matrix), axis=1) >= 2).any():
+            return self._before_the_pilot(matrix, models, open_)
+        posterior = criterion_posterior(
+            matrix, criterion, self.n_instances, common_instances=self.common_instances
+        )
+        expected = posterior.mean
+        contest = Contest(posterior, self.tolerance)
+        probabilities = contest.probabilities()
+        out = np.ones(len(matrix), dtype=bool)
+        out[models] = False
+        # Those dropped before come first; among equals the lower index stays.
+        order = np.lexsort((-np.arange(len(matrix)), probabilities, ~out))
+        risks = contest.risks(order)
+        n_dropped = max(len(matrix) - self.n_select, 0)
+        over = not len(open_) or (
+            len(models) > self.n_select
+            and risks[n_dropped - 1] <= (1.0 - _SHARE_ON_THE_WAY) * self.alpha
+        )
+        if not over:
+            n_safe = int(np.searchsorted(risks, _SHARE_ON_THE_WAY * self.alpha, side="right"))
+            n_dropped = min(n_safe, n_dropped)
+        removed: dict[int, Removal] = {
+            int(model): UnlikelyBest(
+                self.name,
+                float(expected[model]),
+                math.nan,
+                None,
+                int(order[-1]),
+                float(probabilities[model]),
+                self.tolerance,
+            )
+            for model in np.sort(order[:n_dropped])
+            if not out[model]
+        }
+        kept = tuple(int(model) for model in models if model not in removed)
+        scores = np.full(len(matrix), np.nan)
+        scores[models] = expected[models]
+        return Decision(
+            kept,
+            removed,
+            int(order[-1]),
+            scores,
+            np.full(len(matrix), np.nan),
+            () if over else self._leaders(contest, kept, open_),
+            probabilities,
+        )
+
+    def _before_the_pilot(
+        self,
+        matrix: FloatArray,
+        models: npt.NDArray[np.intp],
+        open_: npt.NDArray[np.intp],
+    ) -> Decision:
+        """Decide nothing yet, but who gets a second instance."""
+        least = np.where(np.isfinite(matrix), matrix, np.inf).min(axis=1)
+        ranked = open_[rank_models(least[open_])]
+        size = math.sqrt(len(ranked))
+        n_pilot = min(max(_SMALLEST_PILOT, math.ceil(size)), len(ranked))
+        n_leaders = max(_FEWEST_LEADERS, math.ceil(size / 2.0))
+        even = ((np.arange(n_pilot) + 0.5) * len(ranked) / max(n_pilot, 1)).astype(np.intp)
+        pilot = np.union1d(ranked[even], ranked[:n_leaders])
+        scores = np.full(len(matrix), np.nan)
+        scores[models] = get_criterion(self.criterion).score(matrix[models])
+        incumbent = int(models[rank_models(np.where(np.isnan(scores), least, scores)[models])[0]])
+        unknown = np.full(len(matrix), np.nan)
+        return Decision(
+            tuple(int(model) for model in models),
+            {},
+            incumbent,
+            scores,
+            unknown,
+            tuple(int(model) for model in pilot),
+            unknown,
+        )
+
+    def _leaders(
+        self, contest: Contest, kept: tuple[int, ...], open_: npt.NDArray[np.intp]
+    ) -> tuple[int, ...]:
+        candidates = np.intersect1d(open_, kept)
+        chance = contest.probabilities_of_best()[candidates]
+        ranked = np.argsort(-chance, kind="stable")
+        share = np.cumsum(chance[ranked])
+        n_leaders = int(np.searchsorted(share, _SHARE_OF_LEADERS * share[-1])) + 1
+        n_leaders = max(n_leaders, math.ceil(len(kept) / _MOST_WAVES))
+        return tuple(int(model) for model in np.sort(candidates[ranked[:n_leaders]]))
