@@ -53,6 +53,7 @@ def main(folder: str) -> None:
         objective,
         GRID,
         n_instances=10,
+        rule="halving",
         n_warmup_instances=3,
         n_jobs=2,
         store=opr.InstanceStore(f"sqlite:///{folder}/selection.db", experiment="grid"),

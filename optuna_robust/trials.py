@@ -167,8 +167,8 @@ class FinishedTrials:
         self._complete = np.zeros(16, dtype=np.bool_)
         self._recorded = np.zeros(16, dtype=np.bool_)
         self._n_run = np.zeros(16, dtype=np.intp)
-        self._own_scores: dict[Criterion, FloatArray] = {}
         self._scores: dict[tuple[Criterion, tuple[int, ...]], FloatArray] = {}
+        self._complete_scores: dict[Criterion, FloatArray] = {}
 
     def update(self, study: Study) -> None:
         """Read the trials that finished since the last call."""
@@ -219,31 +219,60 @@ class FinishedTrials:
         """Return which finished trials are COMPLETE, shape ``(n_finished,)``."""
         return self._complete[: self._n_rows].copy()
 
-    def eligible(self, *, recorded):
+    def compared(self, *, recorded: bool) -> npt.NDArray[np.bool_]:
+        """Return which finished trials are compared, shape ``(n_finished,)``.
+
+        Args:
+            recorded:
+                As in :meth:`scores`.
+        """
         if recorded:
             return self._recorded[: self._n_rows].copy()
         return np.ones(self._n_rows, dtype=np.bool_)
 
-    def n_run(self):
+    def n_run(self) -> npt.NDArray[np.intp]:
+        """Return how many instances finished trials have, dropped ones too, ``(n_finished,)``."""
         return self._n_run[: self._n_rows].copy()
 
-    def has(self, instances):
-        columns = [self._columns[i] for i in instances if i in self._columns]
+    def has(self, instances: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Return which finished trials have all of these instances, shape ``(n_finished,)``."""
+        columns = [self._columns[number] for number in instances if number in self._columns]
         if len(columns) < len(instances):
             return np.zeros(self._n_rows, dtype=np.bool_)
-        return ~np.isnan(self._losses[: self._n_rows, columns]).any(axis=1)
+        return np.asarray(~np.isnan(self._losses[: self._n_rows, columns]).any(axis=1))
 
-    def own_scores(self, criterion):
-        known = self._own_scores.get(criterion, np.empty(0))
+    def complete_scores(self, criterion: Criterion) -> FloatArray:
+        """Return the score of every COMPLETE trial on the instances that it has.
+
+        Args:
+            criterion:
+                What to score by.
+
+        Returns:
+            Scores, shape ``(n_finished,)``; NaN for other trials.
+        """
+        known = self._complete_scores.get(criterion, np.empty(0))
         if len(known) < self._n_rows:
-            new = slice(len(known), self._n_rows)
-            known = np.concatenate([known, criterion.score(self._losses[new])])
-            self._own_scores[criterion] = known
+            new = np.full(self._n_rows - len(known), np.nan)
+            there = self._complete[len(known) : self._n_rows]
+            new[there] = criterion.score(self._losses[len(known) : self._n_rows][there])
+            known = self._complete_scores[criterion] = np.concatenate([known, new])
         return known
 
-    def losses(self, rows, first):
-        numbers = [*first, *sorted(self._columns.keys() - set(first))]
-        return self._losses[np.ix_(rows, [self._columns[n] for n in numbers])]
+    def losses(self, rows: npt.NDArray[np.intp], instances: tuple[int, ...]) -> FloatArray:
+        """Return losses of some finished trials.
+
+        Args:
+            rows:
+                Which ones.
+            instances:
+                Instance numbers, known ones. They come first, and then all others, ascending.
+
+        Returns:
+            Losses, shape ``(n_rows, n_numbers)``; NaN = not trained.
+        """
+        numbers = [*instances, *sorted(self._columns.keys() - set(instances))]
+        return self._losses[rows][:, [self._columns[number] for number in numbers]]
 
     def incumbent_losses(
         self, instances: tuple[int, ...], criterion: Criterion, *, recorded: bool
@@ -292,7 +321,7 @@ class FinishedTrials:
             self._losses[row, self._columns[number]] = loss
         self._complete[row] = trial.state == TrialState.COMPLETE
         self._recorded[row] = is_recorded(trial)
-        self._n_run[row] = len(trial.user_attrs.get(LOSSES, losses))
+        self._n_run[row] = len(trial.user_attrs.get(LOSSES, losses))  # a list holds dropped ones
         self._n_rows += 1
 
     def _make_room(self, n_rows: int, n_columns: int) -> None:

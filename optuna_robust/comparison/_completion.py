@@ -43,7 +43,9 @@ class CriterionPosterior:
     @property
     def mean(self) -> FloatArray:
         """Expected criterion of every model, shape ``(n_models,)``."""
-        return np.asarray((self.weights * self.means).sum(axis=1))
+        finite = np.isfinite(self.means)
+        expected = (self.weights * np.where(finite, self.means, 0.0)).sum(axis=1)
+        return np.where(finite.all(axis=1), expected, np.inf)
 
     @property
     def std(self) -> FloatArray:
@@ -106,7 +108,7 @@ def criterion_posterior(
         >>> losses = np.array([[0.1, 0.2], [0.2, 0.2], [0.4, np.nan], [0.5, np.nan]])
         >>> found = criterion_posterior(losses, get_criterion("mean"), 4)
         >>> found.mean.round(1), found.std.round(2)
-        (array([0.2, 0.2, 0.4, 0.5]), array([0.16, 0.12, 0.14, 0.17]))
+        (array([0.2, 0.2, 0.4, 0.5]), array([0.15, 0.11, 0.14, 0.17]))
     """
     given = np.asarray(losses, dtype=np.float64)[:, :n_instances]
     matrix = np.full((len(given), n_instances), np.nan)

@@ -31,8 +31,8 @@ class RandomLevels:
     """A model of losses: ``loss[i, j] = level[i] + effect[j] + noise[i, j]``, all normal.
 
     Attributes:
-        level_mean: Mean of the models' levels.
-        level_variance: Variance of the models' levels.
+        level_mean: Mean of the models' levels (their median).
+        level_variance: Variance of the models' levels, as the better half of them tells it.
         effects: What instance j adds to every model's loss, shape ``(n_instances,)``; NaN where
             no model has a finite loss. All are 0 without common instances.
         effects_variance: Variance of the errors of ``effects``, shape ``(n_instances,)``.
@@ -67,8 +67,9 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
     Effects solve the mixed model equations (Henderson 1975, eq. 3) with the levels eliminated;
     variances of levels and effects are posterior means for half-Cauchy priors of the standard
     deviations, scaled by the noise (Gelman 2006, section 3.2); those of the noise are moderated
-    (:func:`moderate_variances` with ``robust`` and ``keep_order``). Models that are far worse
-    than the others, as if they had diverged, have no part in the distribution of levels.
+    (:func:`moderate_variances` with ``robust`` and ``keep_order``). The distribution of levels is
+    fitted to the better half of the models: bad and diverged ones say nothing on how the good
+    ones differ, which are to be told apart.
 
     Args:
         losses:
@@ -91,7 +92,7 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
         >>> losses[:3, 1] = [0.4, 0.2, 0.5]
         >>> fit = fit_random_levels(losses)
         >>> round(fit.level_mean, 1), round(fit.level_variance**0.5, 1)
-        (0.4, 0.2)
+        (0.5, 0.2)
     """
     matrix = np.asarray(losses, dtype=np.float64)
     if matrix.ndim != 2:
@@ -178,27 +179,22 @@ def _not_diverged(levels: FloatArray) -> npt.NDArray[np.bool_]:
 
 
 def _fit_levels(means: FloatArray, errors: FloatArray) -> tuple[float, float]:
-    """Return mean and variance of the levels, whose estimates have the errors' variances."""
+    """Return mean and variance of the levels, whose estimates have the errors' variances.
+
+    The mean is the median of the estimates, and the variance that of a normal distribution whose
+    lower half fits the better half of them.
+    """
     there = np.isfinite(means)
-    estimates, errors = means[there], errors[there]
-    usual = _not_diverged(estimates)
+    centre = float(np.median(means[there]))
+    better = there & (means <= centre)
     # Few numbers of instances make few different errors.
-    variance, which = np.unique(errors[usual], return_inverse=True)
-    centre = float(np.median(estimates[usual]))
-    gaps = estimates[usual] - centre
-    count = np.bincount(which)
-    total = np.bincount(which, gaps)
-    squares = np.bincount(which, gaps**2)
-    unit = float(np.median(errors)) or 1.0
-    between = _RATIOS**2 * unit
+    variance, which = np.unique(errors[better], return_inverse=True)
+    squares = np.bincount(which, (means[better] - centre) ** 2)
+    between = _RATIOS**2 * (float(np.median(errors[there])) or 1.0)
     weights = 1.0 / np.maximum(between[:, None] + variance, 1e-300)
-    precision = weights @ count
-    mean = weights @ total / precision
-    log_likelihood = 0.5 * (
-        np.log(weights) @ count - np.log(precision) - weights @ squares + mean**2 * precision
-    )
+    log_likelihood = 0.5 * (np.log(weights) @ np.bincount(which) - weights @ squares)
     share = _normalised(log_likelihood + _LOG_PRIOR)
-    return centre + float(share @ mean), float(share @ between)
+    return centre, float(share @ between)
 
 
 def _fit_effects(

@@ -30,7 +30,7 @@ _SHARE_ON_THE_WAY = 0.25
 # The models that are trained next have this share of the chance to be the best.
 _SHARE_OF_LEADERS = 0.8
 # At most so many waves until every model that is left has its next instance.
-_MOST_WAVES = 16
+_MOST_WAVES = 8
 # Fewest models that get a second instance before anything is decided.
 _SMALLEST_PILOT = 6
 _FEWEST_LEADERS = 3
@@ -51,6 +51,8 @@ class UnlikelyBest(Removal):
 
     def describe(self, sign: int = 1) -> str:
         """Say it in a line."""
+        if self.probability > 0.5:  # as good as the best, as far as anybody can tell
+            return f"{self.rule}: no better than model {self.incumbent}"
         best = f"within {self.tolerance:g} of the best" if self.tolerance > 0.0 else "the best"
         return f"{self.rule}: {best} with probability {self.probability:.2g}"
 
@@ -170,10 +172,7 @@ class RaceRule:
         order = np.lexsort((-np.arange(len(matrix)), probabilities, ~out))
         risks = contest.risks(order)
         n_dropped = max(len(matrix) - self.n_select, 0)
-        over = not len(open_) or (
-            len(models) > self.n_select
-            and risks[n_dropped - 1] <= (1.0 - _SHARE_ON_THE_WAY) * self.alpha
-        )
+        over = not len(open_) or self._is_clear(risks, int(np.count_nonzero(out)), n_dropped)
         if not over:
             n_safe = int(np.searchsorted(risks, _SHARE_ON_THE_WAY * self.alpha, side="right"))
             n_dropped = min(n_safe, n_dropped)
@@ -203,6 +202,20 @@ class RaceRule:
             probabilities,
         )
 
+    def _is_clear(self, risks: FloatArray, n_out: int, n_dropped: int) -> bool:
+        """Tell whether all but the selected can go.
+
+        What was lost with models that are out cannot be won back by training others.
+        """
+        if n_dropped <= n_out:
+            return False
+        lost = float(risks[n_out - 1]) if n_out else 0.0
+        risk = float(risks[n_dropped - 1])
+        return (
+            risk <= (1.0 - _SHARE_ON_THE_WAY) * self.alpha
+            or risk - lost <= (1.0 - 2.0 * _SHARE_ON_THE_WAY) * self.alpha
+        )
+
     def _before_the_pilot(
         self,
         matrix: FloatArray,
@@ -221,9 +234,18 @@ class RaceRule:
         scores[models] = get_criterion(self.criterion).score(matrix[models])
         incumbent = int(models[rank_models(np.where(np.isnan(scores), least, scores)[models])[0]])
         unknown = np.full(len(matrix), np.nan)
+        removed: dict[int, Removal] = {}
+        if not len(open_):  # there will be no more to go by than the criterion
+            worse = models[rank_models(scores[models])][self.n_select :]
+            removed = {
+                int(model): Removal(
+                    self.name, float(scores[model]), float(scores[incumbent]), None, incumbent
+                )
+                for model in np.sort(worse)
+            }
         return Decision(
-            tuple(int(model) for model in models),
-            {},
+            tuple(int(model) for model in models if model not in removed),
+            removed,
             incumbent,
             scores,
             unknown,

@@ -140,6 +140,11 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
             f"RobustnessPruner leaves nothing to prune of n_instances={n_instances}; it must be "
             "smaller."
         )
+    if judge.pruner.n_instances not in (None, n_instances):
+        raise ValueError(
+            f"n_instances={judge.pruner.n_instances} of the study's RobustnessPruner differs from "
+            f"n_instances={n_instances} of the objective; leave it out there."
+        )
     if judge.multi_objective and judge.pruner.tests_incumbent:
         raise ValueError(
             "The rule of the study's RobustnessPruner compares with one best trial, which a "

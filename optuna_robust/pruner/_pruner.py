@@ -1,4 +1,4 @@
-"""A pruner that stops trials on what their instances show."""
+"""The pruner: its arguments, what it read from studies, and its rules."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import identical
-from optuna_robust.criteria import is_better
 from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import is_rung
-from optuna_robust.elimination import n_kept
+from optuna_robust.pruner._halving import TrialHalving
+from optuna_robust.pruner._race import TrialRace
 from optuna_robust.trials import FinishedTrials
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import oriented_losses
+from optuna_robust.trials import SETTINGS
 
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 
 PRUNER_RULES: tuple[str, ...] = ("halving", "race", *(DIRECTED_PREFIX + test for test in TESTS))
-_HALVING_WARMUP = 0
+# Rules that look at the first instance already.
+_RULES_WITHOUT_WARMUP = ("halving", "race")
 _OTHER_WARMUP = 2
 
 
@@ -55,10 +57,10 @@ class RobustnessPruner(BasePruner):
     instance and instance ``i`` has the same seed and training sample in every trial.
 
     A trial is compared with the finished trials (COMPLETE and PRUNED) that have all of its
-    instances. Failed, running and waiting trials do not count, and beside trials of
-    ``MultiInstanceObjective`` neither do trials without recorded losses, whose intermediate
-    values may be a learning curve. A failed instance, and a loss that is NaN or infinite, is the
-    worst possible loss.
+    instances; in a race those with fewer count, too. Failed, running and waiting trials do not
+    count, and beside trials of ``MultiInstanceObjective`` neither do trials without recorded
+    losses, whose intermediate values may be a learning curve. A failed instance, and a loss that
+    is NaN or infinite, is the worst possible loss.
 
     Example:
         >>> import optuna
@@ -85,6 +87,17 @@ class RobustnessPruner(BasePruner):
               ``n_recent_trials`` trials that got so far and finished last (Li et al. 2020,
               arXiv:1810.05934, Algorithm 2, as a rule for stopping); a tie counts half. With one
               instance a criterion of level and spread is the loss itself.
+            - ``"race"``: after every instance past the warm-up, a trial is stopped if it is
+              unlikely, with a probability below ``alpha``, that its criterion over all
+              ``n_instances`` will be within ``tolerance`` of that of the best COMPLETE trial. What
+              the trial's missing instances will be is told by its losses so far and by the 256
+              trials that finished last (:func:`~optuna_robust.comparison.criterion_posterior`):
+              how noisy losses are, what the instances do to all trials, how good trials are at
+              all. One instance is enough to stop most trials. While no trial has two finite
+              losses, nothing tells the noise, and nothing is stopped; nor is a trial that has all
+              its instances. If new trials are hardly ever better than the best one, as where noise
+              hides what differs or the criterion is a pure spread, of which one loss says little,
+              nearly all are stopped at once, whatever they show: the more, the greater ``alpha``.
             - ``"directed-"`` and a test (``welch``, ``student``, ``paired-t``, ``mannwhitneyu``,
               ``ks``, ``wilcoxon`` for level; ``bartlett``, ``levene``, ``fligner``,
               ``pitman-morgan`` for spread): after every instance past the warm-up, a trial is
@@ -92,15 +105,25 @@ class RobustnessPruner(BasePruner):
               instances, and its criterion is worse, too. Paired tests need common instances.
             - None: only the limits on spread.
         n_warmup_instances:
-            k: no pruning on the first k instances. Default: 0 for halving, so that it looks at 1,
-            2, 4, 8, … instances; 2 for tests, or as many as a rank test needs before it can
-            reject at all; 2 for limits alone. Limits beside a rule act after the same warm-up.
+            k: no pruning on the first k instances. Default: 0 for the race and for halving, which
+            so looks at 1, 2, 4, 8, … instances; 2 for tests, or as many as a rank test needs
+            before it can reject at all; 2 for limits alone. Limits beside a rule act after the
+            same warm-up.
         n_startup_trials:
             Pruning against other trials starts when so many COMPLETE trials have the instances
             in question. Default: 2.
         alpha:
             Level of a test, and of the confidence bound that limits on spread are held against;
-            each look has this level. Default: 0.05.
+            each look has this level. Of the race: the probability below which a trial is stopped.
+            Default: 0.05.
+        tolerance:
+            Of the race: how much worse than the best a trial may be, in units of the criterion;
+            the other rules take none. A search for the best has 0, the default; a greater one
+            stops fewer trials.
+        n_instances:
+            Of the race: how many instances a trial is going to have; the other rules take none.
+            Default: as many as ``MultiInstanceObjective`` trains; alone, as many as a COMPLETE
+            trial has at most.
         reduction_factor:
             eta of the halving, greater than 1. Default: 2.
         n_recent_trials:
@@ -119,8 +142,8 @@ class RobustnessPruner(BasePruner):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a criterion or rule is unknown, the rule is two-sided, or a number is out
-            of range.
+        ValueError: If a criterion or rule is unknown, the rule is two-sided, a number is out of
+            range, or ``tolerance`` or ``n_instances`` is given for another rule than the race.
     """
 
     def __init__(
@@ -131,6 +154,8 @@ class RobustnessPruner(BasePruner):
         n_warmup_instances: int | None = None,
         n_startup_trials: int = 2,
         alpha: float = 0.05,
+        tolerance: float = 0.0,
+        n_instances: int | None = None,
         reduction_factor: float = 2.0,
         n_recent_trials: int | None = 8,
         max_spread: float | None = None,
@@ -139,13 +164,14 @@ class RobustnessPruner(BasePruner):
         self._criterion = get_criterion(criterion)
         self._rule = _check_rule(rule)
         self._alpha = check_between("alpha", alpha, 0.0, 1.0)
-        self._reduction_factor = check_between("reduction_factor", reduction_factor, 1.0, math.inf)
-        self._n_recent_trials = (
+        self._n_startup_trials = check_count("n_startup_trials", n_startup_trials, minimum=0)
+        self._halving = TrialHalving(
+            check_between("reduction_factor", reduction_factor, 1.0, math.inf),
             None
             if n_recent_trials is None
-            else check_count("n_recent_trials", n_recent_trials, minimum=1)
+            else check_count("n_recent_trials", n_recent_trials, minimum=1),
+            self._n_startup_trials,
         )
-        self._n_startup_trials = check_count("n_startup_trials", n_startup_trials, minimum=0)
         self._max_spread = _check_limit("max_spread", max_spread)
         self._max_relative_spread = _check_limit("max_relative_spread", max_relative_spread)
         if rule is None and max_spread is None and max_relative_spread is None:
@@ -155,8 +181,22 @@ class RobustnessPruner(BasePruner):
             if n_warmup_instances is None
             else check_count("n_warmup_instances", n_warmup_instances, minimum=0)
         )
+        check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
+        self._race = None
+        if self._rule == "race":
+            self._race = TrialRace(
+                self._criterion,
+                self._alpha,
+                float(tolerance),
+                n_instances,
+                self._n_startup_trials,
+                self._n_warmup_instances,
+            )
+        elif tolerance > 0.0 or n_instances is not None:
+            given = f"{tolerance=}" if tolerance > 0.0 else f"{n_instances=}"
+            raise ValueError(f"{given} means nothing to rule={rule!r}; leave it out.")
         self._test = None
-        if self._rule is not None and self._rule not in ("halving", "race"):
+        if self._rule is not None and self._rule not in _RULES_WITHOUT_WARMUP:
             self._test = get_rule(
                 self._rule,
                 criterion=self._criterion,
@@ -176,9 +216,14 @@ class RobustnessPruner(BasePruner):
         return self._n_warmup_instances
 
     @property
+    def n_instances(self) -> int | None:
+        """How many instances a trial shall have, if the race was told."""
+        return None if self._race is None else self._race.n_instances
+
+    @property
     def tests_incumbent(self) -> bool:
         """Whether the rule compares with one best trial."""
-        return self._test is not None
+        return self._test is not None or self._race is not None
 
     @property
     def pairs_instances(self) -> bool:
@@ -236,31 +281,28 @@ class RobustnessPruner(BasePruner):
             return False
         with self._lock:
             finished = self._finished_trials(study, number, sign)
-            if self._rule == "race":
-                from optuna_robust.pruner import _race
-
-                st = study.user_attrs.get("robust:settings", {})
-                field = _race.make_field(
-                    finished,
-                    instances,
-                    values,
-                    n_instances=st.get("n_instances"),
-                    n_startup_trials=self._n_startup_trials,
-                    criterion=self._criterion,
-                    recorded=recorded,
-                )
-                return field is not None and bool(
-                    _race.is_out(field, self._criterion, self._alpha, 0.0, True)
-                )
-            if self._test is None:
+            if self._test is not None:
+                return self._is_rejected(finished, instances, values, recorded)
+            if self._race is None:
                 criteria = tuple(objectives) or (self._criterion,)
-                return self._is_halved(finished, instances, values, criteria, recorded)
-            return self._is_rejected(finished, instances, values, recorded)
+                return self._halving.is_out(
+                    finished, instances, values, criteria, recorded=recorded
+                )
+            settings = self._settings(study) if recorded else {}
+            field = self._race.field(
+                finished,
+                instances,
+                values,
+                n_instances=settings.get("n_instances", self._race.n_instances),
+                common_instances=not settings.get("reshuffle", False),
+                recorded=recorded,
+            )
+        return field is not None and self._race.is_out(field)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_finished", "_read_for"):
+        for name in ("_lock", "_finished", "_read_for", "_settings_of"):
             del state[name]
         return state
 
@@ -275,10 +317,13 @@ class RobustnessPruner(BasePruner):
             weakref.WeakKeyDictionary()
         )
         self._read_for: weakref.WeakKeyDictionary[Study, set[int]] = weakref.WeakKeyDictionary()
+        self._settings_of: weakref.WeakKeyDictionary[Study, dict[str, Any]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def _default_warmup(self) -> int:
-        if self._rule in ("halving", "race"):
-            return _HALVING_WARMUP
+        if self._rule in _RULES_WITHOUT_WARMUP:
+            return 0
         if self._rule is None:
             return _OTHER_WARMUP
         test = self._rule.removeprefix(DIRECTED_PREFIX)
@@ -286,11 +331,11 @@ class RobustnessPruner(BasePruner):
         return max(_OTHER_WARMUP, (needed or 1) - 1)
 
     def _looks_at(self, n_instances: int) -> bool:
-        if self._rule == "race":
+        if self._race is not None:
             return True
         if self._test is not None:
             return self._test.eliminates_at(n_instances)
-        return is_rung(n_instances, self._n_warmup_instances, self._reduction_factor)
+        return is_rung(n_instances, self._n_warmup_instances, self._halving.reduction_factor)
 
     def _finished_trials(self, study: Study, number: int, sign: int) -> FinishedTrials:
         """Return the finished trials, read from the storage once for every trial that asks."""
@@ -301,6 +346,12 @@ class RobustnessPruner(BasePruner):
             finished.update(study)
         return finished
 
+    def _settings(self, study: Study) -> dict[str, Any]:
+        """Return what ``MultiInstanceObjective`` keeps in a study: once, it never changes."""
+        if study not in self._settings_of:
+            self._settings_of[study] = study.user_attrs.get(SETTINGS, {})
+        return self._settings_of[study]
+
     def _is_too_wide(self, values: FloatArray) -> bool:
         if (self._max_spread is None and self._max_relative_spread is None) or identical(values):
             return False
@@ -309,31 +360,6 @@ class RobustnessPruner(BasePruner):
         if self._max_relative_spread is not None and np.isfinite(values).all():
             limit = min(limit, self._max_relative_spread * abs(float(values.mean())))
         return bound > limit or math.isinf(bound)
-
-    def _is_halved(
-        self,
-        finished: FinishedTrials,
-        instances: tuple[int, ...],
-        values: FloatArray,
-        criteria: Sequence[Criterion],
-        recorded: bool,
-    ) -> bool:
-        criteria = [_defined(criterion, len(instances)) for criterion in criteria]
-        others = np.stack(
-            [finished.scores(instances, each, recorded=recorded) for each in criteria], axis=1
-        )
-        own = np.array([float(each.score(values)) for each in criteria])
-        comparable = ~np.isnan(others).any(axis=1)
-        n_complete = np.count_nonzero(comparable & finished.complete())
-        if n_complete < self._n_startup_trials or np.isnan(own).any():
-            return False
-        recent = others[comparable][-(self._n_recent_trials or len(others)) :]
-        no_worse = ~is_better(own, recent).any(axis=1)
-        tied = no_worse & ~is_better(recent, own).any(axis=1)
-        # Ties count half: coarse metrics tie often, and earlier trials must not shut out all
-        # later ones that are as good.
-        ahead = np.count_nonzero(no_worse) - 0.5 * np.count_nonzero(tied)
-        return bool(ahead >= n_kept(len(recent) + 1, self._reduction_factor))
 
     def _is_rejected(
         self,
@@ -349,13 +375,6 @@ class RobustnessPruner(BasePruner):
         if incumbent is None or n_complete < self._n_startup_trials:
             return False
         return 1 in self._test.eliminate(np.stack([incumbent, values])).removed
-
-
-def _defined(criterion: Criterion, n_instances: int) -> Criterion:
-    """Return what to rank by where too few instances define a criterion of level and spread."""
-    if criterion.kind == "mixed" and n_instances < criterion.min_instances:
-        return get_criterion("mean")
-    return criterion
 
 
 def _check_rule(rule: str | None) -> str | None:

@@ -1,68 +1,134 @@
-"""The race, one trial at a time: will this trial be as good as the best one?"""
+"""The race, one trial at a time: may this trial still be as good as the best one?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from optuna_robust.arguments import check_count
 from optuna_robust.comparison import criterion_posterior
+from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import rank_models
 from optuna_robust.trials import FinishedTrials
 
-MODE = "absolute"
-LOG = []
+
+# The latest trials that tell the noise and how good models are: so many bound the cost of a call.
 _N_TRIALS = 256
+# Losses beyond count as infinite when noise is estimated.
+_INFINITE = 1e150
+# Relative: two criteria are tied that differ by the rounding of imputed losses.
 _TIE = 1e-9
-_TOO_LARGE = 1e150
 
 
 @dataclass(frozen=True)
 class Field:
+    """What a trial is judged in.
+
+    Attributes:
+        losses: Oriented losses, shape ``(n_trials, n_instances)``; NaN = not trained. The last
+            row is the trial that is judged.
+        complete: Which trials are fully evaluated, shape ``(n_trials,)``.
+        n_instances: How many instances a trial shall have.
+        common_instances: Whether instance j is the same for all trials.
+    """
+
     losses: FloatArray
-    complete: object
+    complete: npt.NDArray[np.bool_]
     n_instances: int
+    common_instances: bool
 
 
-def make_field(finished, instances, values, *, n_instances, n_startup_trials, criterion, recorded):
-    full = finished.complete() & finished.eligible(recorded=recorded)
-    n_run = finished.n_run()
-    if not full.any():
-        return None
-    if n_instances is None:
-        n_instances = int(n_run[full].max())
-    full &= n_run >= n_instances
-    if len(instances) >= n_instances:
-        return None
-    if np.count_nonzero(full & finished.has(instances)) < max(n_startup_trials, 1):
-        return None
-    rows = np.flatnonzero(finished.eligible(recorded=recorded))[-_N_TRIALS:]
-    best = int(np.argmin(np.where(full, finished.own_scores(criterion), np.inf)))
-    rows = np.union1d(rows, [best])
-    matrix = finished.losses(rows, instances)
-    own = np.full((1, matrix.shape[1]), np.nan)
-    own[0, : len(values)] = values
-    return Field(np.concatenate([matrix, own]), np.append(full[rows], False), n_instances)
+@dataclass(frozen=True)
+class TrialRace:
+    """Stops a trial that is unlikely to be as good as the best one.
 
+    Attributes:
+        criterion: What trials are judged by.
+        alpha: A trial is stopped if it has less than this chance.
+        tolerance: How much worse than the best a trial may be.
+        n_instances: How many instances a trial shall have. None: as many as a COMPLETE trial has.
+        n_startup_trials: How many COMPLETE trials must have the instances.
+        n_warmup_instances: How many first instances are not looked at.
+    """
 
-def is_out(field, criterion, alpha, tolerance, common_instances):
-    matrix = field.losses
-    if not (np.count_nonzero(np.abs(matrix) < _TOO_LARGE, axis=1) >= 2).any():
-        return False
-    if MODE == "relative":
-        matrix = np.concatenate([np.full((1, matrix.shape[1]), np.nan), matrix])
-    posterior = criterion_posterior(
-        matrix, criterion, field.n_instances, common_instances=common_instances
-    )
-    means = posterior.mean
-    if MODE == "relative":
-        best = means[1:][field.complete].min()
-    else:
-        best = means[field.complete].min()
-    limit = best + tolerance
-    p = posterior.probability_below(limit + _TIE * abs(limit))
-    LOG.append((p[-1], p[0]))
-    if MODE == "relative":
-        return p[-1] < alpha * p[0]
-    return p[-1] < alpha
+    criterion: Criterion
+    alpha: float
+    tolerance: float
+    n_instances: int | None
+    n_startup_trials: int
+    n_warmup_instances: int
+
+    def __post_init__(self) -> None:
+        if self.n_instances is None:
+            return
+        check_count("n_instances", self.n_instances, minimum=1)
+        check_min_instances(self.criterion, self.n_instances)
+        if self.n_warmup_instances >= self.n_instances:
+            raise ValueError(
+                f"n_warmup_instances={self.n_warmup_instances} leaves nothing to prune of "
+                f"n_instances={self.n_instances}; it must be smaller."
+            )
+
+    def field(
+        self,
+        finished: FinishedTrials,
+        instances: tuple[int, ...],
+        values: FloatArray,
+        *,
+        n_instances: int | None,
+        common_instances: bool,
+        recorded: bool,
+    ) -> Field | None:
+        """Return what a trial is judged in, or None if it cannot be judged, or has all instances.
+
+        Args:
+            finished:
+                The finished trials.
+            instances:
+                The trial's instance numbers, ascending.
+            values:
+                Its oriented losses of these instances.
+            n_instances:
+                As the attribute; a study may know better.
+            common_instances:
+                Whether instance j is the same for all trials.
+            recorded:
+                Leave out trials whose intermediate values would have to be taken as losses.
+        """
+        compared = finished.compared(recorded=recorded)
+        n_run = finished.n_run()
+        scores = np.where(compared, finished.complete_scores(self.criterion), np.nan)
+        full = ~np.isnan(scores)
+        if n_instances is None:
+            n_instances = int(n_run[full].max(initial=0))
+        full &= n_run >= n_instances
+        n_startup = np.count_nonzero(full & finished.has(instances))
+        if len(instances) >= n_instances or n_startup < max(self.n_startup_trials, 1):
+            return None
+        best = rank_models(np.where(full, scores, np.nan))[:1]
+        rows = np.union1d(np.flatnonzero(compared)[-_N_TRIALS:], best)
+        losses = finished.losses(rows, instances)
+        own = np.full(losses.shape[1], np.nan)
+        own[: len(values)] = values
+        return Field(
+            np.vstack([losses, own]), np.append(full[rows], False), n_instances, common_instances
+        )
+
+    def is_out(self, field: Field) -> bool:
+        """Tell whether the trial in the last row should be stopped."""
+        known = np.count_nonzero(np.abs(field.losses) < _INFINITE, axis=1)
+        if not (known >= 2).any():
+            return False  # nothing tells the noise
+        posterior = criterion_posterior(
+            field.losses,
+            self.criterion,
+            field.n_instances,
+            common_instances=field.common_instances,
+        )
+        limit = float(posterior.mean[field.complete].min()) + self.tolerance
+        probability = posterior.probability_below(limit + _TIE * abs(limit))[-1]
+        return bool(probability < self.alpha)

@@ -96,8 +96,10 @@ class Race:
 
     def eliminate(self) -> Iterator[Step]:
         """Run waves until so few models are left as shall be selected, or there are no more."""
-        while len(self.alive) > self._options.n_select and self._due(self._next):
-            yield self._wave(self._due(self._next), eliminates=True)
+        while len(self.alive) > self._options.n_select and self._next:
+            # A rule cannot see that a dropped failure was an instance, too.
+            due = self._due(self._next) or self._due(self.alive)
+            yield self._wave(due, eliminates=True)
 
     def train_survivors(self) -> Iterator[Step]:
         """Run waves without elimination until the instances are spent."""
@@ -109,7 +111,7 @@ class Race:
         return self._options.criterion.score(self.oriented)
 
     def best(self) -> int:
-        """Return the best survivor: the last incumbent, if it survived."""
+        """Return the best survivor: the race's incumbent, or the best by the criterion."""
         if self._incumbent in self.alive:
             return self._incumbent
         return self.alive[int(rank_models(self.scores()[list(self.alive)])[0])]
@@ -138,15 +140,22 @@ class Race:
                 )
             # They were selected before: only their further training ends.
             contenders, removed, self._all_stopped = self.alive, {}, True
+        failing = self._failing(contenders)
+        if len(contenders) - len(failing) >= self._options.n_select:
+            contenders = tuple(model for model in contenders if model not in failing)
+            removed.update(failing)
         self._disqualified.extend(removed)
         decision = self._decision(contenders, eliminates=eliminates)
         sign = self._options.sign
         removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())
-        self._give_up_failing(decision, removed)
         self.alive = self._enough(contenders, decision, removed)
-        self._next = self.alive if decision.next_models is None else decision.next_models
-        self._incumbent = decision.incumbent
+        if decision.next_models and not self._due(self.alive):
+            self._decide_at_the_end(decision, removed)
+        alive = set(self.alive)
+        wanted = self.alive if decision.next_models is None else decision.next_models
+        self._next = tuple(model for model in wanted if model in alive)
         probabilities = decision.probabilities
+        self._incumbent = None if probabilities is None else decision.incumbent
         return Step(
             self._n_waves,
             self.alive,
@@ -195,17 +204,19 @@ class Race:
         incumbent = contenders[int(rank_models(scores[list(contenders)])[0])]
         return Decision(contenders, {}, incumbent, scores, np.full(len(scores), np.nan))
 
-    def _give_up_failing(self, decision: Decision, removed: dict[int, str]) -> None:
+    def _failing(self, models: Iterable[int]) -> dict[int, str]:
+        """Return the models of which too many instances failed, each with the reason."""
         limit = self._options.max_failures * self._options.n_instances
-        for model in decision.kept:
+        failing = {}
+        for model in models:
             failed = self.records[model].failures
             if len(failed) > limit:
-                last = failed[max(failed)]
-                self._disqualified.append(model)
-                removed[model] = (
+                failing[model] = (
                     f"{len(failed)} of {self._options.n_instances} instances failed, more than "
-                    f"max_failures={self._options.max_failures:g} allows; the last one: {last}"
+                    f"max_failures={self._options.max_failures:g} allows; the last one: "
+                    f"{failed[max(failed)]}"
                 )
+        return failing
 
     def _enough(
         self, contenders: tuple[int, ...], decision: Decision, removed: dict[int, str]
@@ -220,6 +231,13 @@ class Race:
                 kept.append(out[position])
                 del removed[out[position]]
         return tuple(sorted(kept))
+
+    def _decide_at_the_end(self, decision: Decision, removed: dict[int, str]) -> None:
+        """Select the best, although the rule would have had more instances trained."""
+        ranked = [self.alive[i] for i in rank_models(decision.scores[list(self.alive)])]
+        for model in ranked[self._options.n_select :]:
+            removed[model] = f"{self._rule.name}: no better than model {ranked[0]} in the end"
+        self.alive = tuple(sorted(ranked[: self._options.n_select]))
 
     def _warn_if_identical(self, model: int) -> None:
         if self._warned:

@@ -393,9 +393,11 @@ def test_out_keeps_the_result(here: Path) -> None:
 # select
 
 
-def test_select_prints_what_robust_select_returns(here: Path) -> None:
-    result = _run(*_select("choice", "--models", "grid.json"))
-    expected = opr.robust_select(noisy, {"x": [-1, -0.5, 0, 0.5, 1]})
+@pytest.mark.parametrize("rule", ["race", "halving"])
+def test_select_prints_what_robust_select_returns(here: Path, rule: str) -> None:
+    how = [] if rule == "race" else ["--rule", rule]
+    result = _run(*_select("choice", "--models", "grid.json", *how))
+    expected = opr.robust_select(noisy, {"x": [-1, -0.5, 0, 0.5, 1]}, rule=rule)
     assert result.exit_code == 0
     assert [
         [int(row[0]), int(row[1]), int(row[2]), row[3], int(row[4])]
@@ -417,7 +419,10 @@ def test_select_prints_what_robust_select_returns(here: Path) -> None:
     assert f"{expected.n_trainings} instances trained" in result.stdout
     assert "optuna-robust confirm study.log choice train:objective" in result.stdout
     assert "5 models, at most 100 trainings (20 of each)" in result.stderr
-    assert f"halving is expected to take {expected.n_trainings}." in result.stderr
+    told = f"of them all with probability {expected.probability:.3g}."
+    assert (told in result.stdout) == (rule == "race")
+    if rule == "halving":
+        assert f"halving is expected to take {expected.n_trainings}." in result.stderr
 
     trials = _load("choice", JOURNAL).trials
     assert sorted(trial.params["x"] for trial in trials) == [-1, -0.5, 0, 0.5, 1]
@@ -445,6 +450,14 @@ def test_halving_costs_what_was_expected(here: Path, options: list[str]) -> None
     assert result.exit_code == 0
     (expected,) = re.findall(r"is expected to take (\d+)\.", result.stderr)
     assert len(_trained(here)) == int(expected)
+
+
+def test_a_race_with_a_tolerance_says_what_is_how_likely(here: Path) -> None:
+    output = _succeeds(*_select("choice", "--models", "grid.json", "--tolerance", "0.5"))
+    expected = opr.robust_select(noisy, {"x": [-1, -0.5, 0, 0.5, 1]}, tolerance=0.5)
+    told = f"within 0.5 of the best of them all with probability {expected.probability:.3g}."
+    assert told in output
+    assert f"{expected.n_trainings} instances trained" in output
 
 
 def test_select_from_a_study_with_a_test(here: Path) -> None:

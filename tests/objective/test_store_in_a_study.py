@@ -115,7 +115,9 @@ def test_a_model_that_is_suggested_again_is_not_trained_again(store: InstanceSto
 def test_another_study_and_a_selection_take_what_is_there(store: InstanceStore) -> None:
     objective = Listed([])
     models = [{"model": model} for model in range(3)]
-    robust_select(objective, models, n_instances=4, n_warmup_instances=3, store=store)
+    robust_select(
+        objective, models, rule="halving", n_instances=4, n_warmup_instances=3, store=store
+    )
     assert len(objective.trained) == 12
     for _ in range(2):
         study = study_of()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Sequence
 import math
 import os
 from pathlib import Path
@@ -36,6 +35,8 @@ from optuna_robust.elimination import RULES
 from optuna_robust.selection import Step
 from tests.objectives import noisy
 from tests.objectives import unchanged
+from tests.selection.tables import found
+from tests.selection.tables import of_table
 
 
 examples = settings(derandomize=True, deadline=None, max_examples=25)
@@ -46,48 +47,11 @@ TABLE = np.array([[0.0], [1.0], [2.0], [3.0]]) + np.array([0.1, 0.2, 0.0, 0.3, 0
 XS = {"x": [-1.0, -0.5, 0.0, 0.5, 1.0]}
 
 
-def of_table(
-    table: Sequence[Sequence[Any]] | npt.NDArray[Any], calls: list[tuple[int, int]] | None = None
-) -> Callable[..., Any]:
-    """An objective that returns, or raises, what the table says for a model and an instance."""
-
-    def objective(trial: optuna.Trial, instance: Instance) -> Any:
-        model = trial.suggest_int("model", 0, len(table) - 1)
-        outcome = table[model][instance.number]
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if calls is not None:
-            calls.append((model, instance.number))
-        return outcome
-
-    return objective
-
-
 def select(table: Any, **options: Any) -> SelectionResult:
     """Select by halving, unless told otherwise; test_race.py has the race."""
     options.setdefault("n_instances", len(table[0]))
     options.setdefault("rule", "halving")
     return robust_select(of_table(table), {"model": range(len(table))}, **options)
-
-
-def found(result: SelectionResult) -> dict[str, Any]:
-    """What a selection found, whoever trained the instances, in a form that compares."""
-    steps = [{**step.__dict__, "seconds": 0.0} for step in result.steps]
-    arrays = {name: getattr(result, name).tolist() for name in ("losses", "values")}
-    rest = {
-        name: value
-        for name, value in result.__dict__.items()
-        if name not in ("losses", "values", "steps", "seconds", "n_trainings", "n_reused")
-    }
-    return {**rest, **_nan_as_none(arrays), **_nan_as_none({"steps": steps})}
-
-
-def _nan_as_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _nan_as_none(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_nan_as_none(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 # --- costs ---------------------------------------------------------------------------------------
@@ -384,7 +348,9 @@ def test_every_rule_keeps_its_books(
     shown = np.where(np.isinf(table), math.nan if on_failure == "drop" else math.inf, table)
     n_trained = np.bincount([model for model, _ in calls], minlength=n_models)
     if not races:
-        n_kept = [sum(model in step.kept for step in result.steps[:-1]) for model in range(n_models)]
+        n_kept = [
+            sum(model in step.kept for step in result.steps[:-1]) for model in range(n_models)
+        ]
         np.testing.assert_array_equal(n_trained, 1 + np.array(n_kept))
     trained = np.arange(n_instances) < n_trained[:, None]
     expected = np.where(trained, shown, math.nan)[:, : n_trained.max()]
@@ -906,6 +872,8 @@ def test_reshuffled_instances_are_apart_from_common_ones() -> None:
 
 
 MODELS = {"model": range(4)}
+# Too close for the race to be over at once.
+CLOSE = (np.random.default_rng(2).normal(size=(4, 5)) + 0.4 * np.arange(4.0)[:, None]).tolist()
 INTERRUPTED: list[Any] = [
     pytest.param({"rule": "halving", "n_warmup_instances": 1}, 10, id="halving"),
     pytest.param({"rule": "race"}, 13, id="race"),
@@ -929,7 +897,7 @@ def test_an_interrupted_selection_goes_on(
     url = f"sqlite:///{tmp_path / 'robust.db'}"
     options = {"criterion": "mean", "n_instances": 5, **options}
     calls: list[tuple[int, int]] = []
-    lookup = of_table(TABLE, calls)
+    lookup = of_table(CLOSE, calls)
 
     def interrupted(trial: optuna.Trial, instance: Instance) -> float:
         if len(calls) == last:
@@ -953,7 +921,7 @@ def test_a_selection_interrupted_at_every_instance_gets_to_the_end(
     options = {"criterion": "mean", "n_instances": 5, **options}
     store = InstanceStore()
     calls: list[tuple[int, int]] = []
-    lookup = of_table(TABLE, calls)
+    lookup = of_table(CLOSE, calls)
     tries = 0
 
     def one_at_a_time(trial: optuna.Trial, instance: Instance) -> float:
@@ -989,7 +957,7 @@ def test_a_callback_that_raises_interrupts_the_selection(
             raise StopIteration("enough")
 
     with pytest.raises(StopIteration, match="enough"):
-        robust_select(of_table(TABLE), MODELS, store=store, callbacks=[stop], **options)
+        robust_select(of_table(CLOSE), MODELS, store=store, callbacks=[stop], **options)
     assert [each.state for each in store.instances()] == ["done"] * 8
     assert n_trained == 8 < n_trainings
 
@@ -1043,18 +1011,38 @@ def never_called(trial: optuna.Trial) -> float:
         ({"n_select": 1.5}, TypeError, "n_select must be an integer"),
         ({"criterion": "q4"}, ValueError, "criterion='q4' is unknown"),
         ({"direction": "up"}, ValueError, "direction='up' is unknown; choose one of minimize"),
-        ({"rule": "hyperband"}, ValueError, "rule='hyperband' is unknown; choose one of race, halving"),
+        (
+            {"rule": "hyperband"},
+            ValueError,
+            "rule='hyperband' is unknown; choose one of race, halving",
+        ),
         ({"rule": "directed-halving"}, ValueError, "rule='directed-halving' is unknown"),
         ({"rule": None}, TypeError, "rule must be a name or an elimination rule"),
         ({"rule": Halving}, TypeError, "rule must be a name or an elimination rule"),
         ({"rule": Halving(), "n_warmup_instances": 3}, ValueError, "is the rule's own"),
         ({"rule": Halving(n_warmup_instances=20)}, ValueError, "n_warmup_instances=20 leaves"),
-        ({"rule": "halving", "n_warmup_instances": 20}, ValueError, "n_warmup_instances=20 leaves nothing"),
-        ({"rule": "halving", "n_warmup_instances": -1}, ValueError, "n_warmup_instances must be at least 0"),
-        ({"rule": "halving", "n_warmup_instances": 1.5}, TypeError, "n_warmup_instances must be an integer"),
+        (
+            {"rule": "halving", "n_warmup_instances": 20},
+            ValueError,
+            "n_warmup_instances=20 leaves nothing",
+        ),
+        (
+            {"rule": "halving", "n_warmup_instances": -1},
+            ValueError,
+            "n_warmup_instances must be at least 0",
+        ),
+        (
+            {"rule": "halving", "n_warmup_instances": 1.5},
+            TypeError,
+            "n_warmup_instances must be an integer",
+        ),
         ({"alpha": 0.0}, ValueError, r"alpha must lie in \(0, 1\)"),
         ({"reduction_factor": 1.0}, ValueError, "reduction_factor must lie in"),
-        ({"rule": "halving", "tolerance": 0.1}, ValueError, "tolerance=0.1 means nothing to rule='halving'"),
+        (
+            {"rule": "halving", "tolerance": 0.1},
+            ValueError,
+            "tolerance=0.1 means nothing to rule='halving'",
+        ),
         ({"tolerance": -0.1}, ValueError, "tolerance must lie in"),
         ({"on_failure": "ignore"}, ValueError, "on_failure='ignore' is unknown"),
         ({"max_failures": 1.5}, ValueError, r"max_failures must lie in \[0, 1\]"),

@@ -1,0 +1,77 @@
+"""Asynchronous halving: is a trial in the better part of those that got so far?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import is_better
+from optuna_robust.elimination import n_kept
+from optuna_robust.trials import FinishedTrials
+
+
+@dataclass(frozen=True)
+class TrialHalving:
+    """Stops a trial that is not in the better part of those before it.
+
+    Attributes:
+        reduction_factor: One of so many trials goes on.
+        n_recent_trials: Among so many trials before it; None: among all.
+        n_startup_trials: How many COMPLETE trials must have the instances.
+    """
+
+    reduction_factor: float
+    n_recent_trials: int | None
+    n_startup_trials: int
+
+    def is_out(
+        self,
+        finished: FinishedTrials,
+        instances: tuple[int, ...],
+        values: FloatArray,
+        criteria: Sequence[Criterion],
+        *,
+        recorded: bool,
+    ) -> bool:
+        """Tell whether a trial with these losses should be stopped.
+
+        Args:
+            finished:
+                The finished trials.
+            instances:
+                The trial's instance numbers, ascending.
+            values:
+                Its oriented losses of these instances.
+            criteria:
+                One; several count the trials that dominate this one (Fonseca & Fleming 1993).
+            recorded:
+                Leave out trials whose intermediate values would have to be taken as losses.
+        """
+        criteria = [_defined(criterion, len(instances)) for criterion in criteria]
+        others = np.stack(
+            [finished.scores(instances, each, recorded=recorded) for each in criteria], axis=1
+        )
+        own = np.array([float(each.score(values)) for each in criteria])
+        comparable = ~np.isnan(others).any(axis=1)
+        n_complete = np.count_nonzero(comparable & finished.complete())
+        if n_complete < self.n_startup_trials or np.isnan(own).any():
+            return False
+        recent = others[comparable][-(self.n_recent_trials or len(others)) :]
+        no_worse = ~is_better(own, recent).any(axis=1)
+        tied = no_worse & ~is_better(recent, own).any(axis=1)
+        # Ties count half: coarse metrics tie often, and earlier trials must not shut out all
+        # later ones that are as good.
+        ahead = np.count_nonzero(no_worse) - 0.5 * np.count_nonzero(tied)
+        return bool(ahead >= n_kept(len(recent) + 1, self.reduction_factor))
+
+
+def _defined(criterion: Criterion, n_instances: int) -> Criterion:
+    """Return what to rank by where too few instances define a criterion of level and spread."""
+    if criterion.kind == "mixed" and n_instances < criterion.min_instances:
+        return get_criterion("mean")
+    return criterion
