@@ -11,6 +11,7 @@ from benchmarks import overheads
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.selection_cost import command as selection_cost
+from benchmarks.selection_cost import error_rate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)
     selection_cost.add_parser(subparsers)
+    error_rate.add_parser(subparsers)
     args = parser.parse_args(given)
     status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
     return status

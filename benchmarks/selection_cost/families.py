@@ -115,7 +115,8 @@ def _lognormal(rng: np.random.Generator, n_models: int) -> FloatArray:
     return np.exp(_LOG_SPREAD * rng.normal(size=n_models))
 
 
-def _inverse_chi(rng: np.random.Generator, n_models: int) -> FloatArray:
+def inverse_chi(rng: np.random.Generator, n_models: int) -> FloatArray:
+    """Draw standard deviations with scaled inverse chi-squared variances."""
     return np.sqrt(_VARIANCE_DF / rng.chisquare(_VARIANCE_DF, size=n_models))
 
 
@@ -127,7 +128,7 @@ FAMILIES: dict[str, Family] = {
     "unequal-500": Family(
         about="scaled inverse chi-squared variances (4 degrees of freedom)",
         n_models=500,
-        spreads=_inverse_chi,
+        spreads=inverse_chi,
         replay_share=0.1,
     ),
     "heavy-tails-64": Family(
