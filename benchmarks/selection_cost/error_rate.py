@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 import math
 import time
+from typing import Any
 
 import loky
 import numpy as np
@@ -36,17 +37,17 @@ class _Cell:
     share: float = 1.0
 
 
-def _cells() -> list[_Cell]:
-    cells = []
-    for n_models, share in ((100, 1.0), (1000, 0.4)):
-        terms = {"n_models": n_models, "levels": NOISE, "common": 0.0}
-        cells += [
-            _Cell("equal variances", Family(about="", **terms), share),
-            _Cell("unequal variances", Family(about="", spreads=inverse_chi, **terms), share),
-        ]
-        if n_models == 100:
-            cells.append(_Cell("t3 noise", Family(about="", heavy_tails=True, **terms), share))
-    return cells
+def _family(n_models: int, **options: Any) -> Family:
+    return Family(about="", n_models=n_models, levels=NOISE, common=0.0, **options)
+
+
+_CELLS = (
+    _Cell("equal variances", _family(100)),
+    _Cell("unequal variances", _family(100, spreads=inverse_chi)),
+    _Cell("t3 noise", _family(100, heavy_tails=True)),
+    _Cell("equal variances", _family(1000), share=0.4),
+    _Cell("unequal variances", _family(1000, spreads=inverse_chi), share=0.4),
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -72,7 +73,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     print("| --- | --- | --- | --- | --- |")
     executor = loky.get_reusable_executor(args.jobs, env={"OMP_NUM_THREADS": "1"})
-    for cell in _cells():
+    for cell in _CELLS:
         n_races = max(1, math.ceil(args.races * cell.share))
         tasks = [
             executor.submit(_races, cell.family, args.alpha, range(n_races)[i : i + _RACES_A_TASK])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 import math
@@ -71,6 +72,7 @@ def criterion_posterior(
     n_instances: int,
     *,
     common_instances: bool = True,
+    models: Sequence[int] | None = None,
 ) -> CriterionPosterior:
     """Return what every model's criterion will be when it has all its instances.
 
@@ -94,9 +96,13 @@ def criterion_posterior(
             How many instances a model shall have; columns beyond are not looked at.
         common_instances:
             Whether instance j is the same for all models.
+        models:
+            Indices of the models that are asked about; default: all. What is told by the others
+            counts in any case.
 
     Returns:
-        The distributions. The draws are the same for all models and calls.
+        The distributions, a row for every model that is asked about. One without any loss has
+        that of a model that nobody knows. The draws are the same for all models and calls.
 
     Raises:
         ValueError: If no model has two finite losses.
@@ -115,13 +121,16 @@ def criterion_posterior(
     matrix[:, : given.shape[1]] = given
     fit = fit_random_levels(given, common_instances=common_instances)
     imputed = _imputation(fit, n_instances)
+    if models is not None:
+        chosen = np.asarray(models, dtype=np.intp)
+        matrix, imputed = matrix[chosen], imputed.of(chosen)
     means = np.empty((len(matrix), _N_NODES))
     stds = np.empty((len(matrix), _N_NODES))
     alike = _have_only_the_first(matrix)
     picked = _evenly_spread(matrix[:, 0], alike)
     own = np.concatenate([np.nonzero(~alike)[0], picked])
-    for models in np.array_split(own, math.ceil(len(own) / _MODELS_AT_A_TIME)):
-        means[models], stds[models] = _completed(matrix[models], imputed.of(models), criterion)
+    for part in np.array_split(own, math.ceil(len(own) / _MODELS_AT_A_TIME)):
+        means[part], stds[part] = _completed(matrix[part], imputed.of(part), criterion)
     rest = np.setdiff1d(np.nonzero(alike)[0], picked)
     for values in (means, stds) if len(rest) else ():
         for node in range(_N_NODES):

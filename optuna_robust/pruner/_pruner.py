@@ -87,17 +87,16 @@ class RobustnessPruner(BasePruner):
               ``n_recent_trials`` trials that got so far and finished last (Li et al. 2020,
               arXiv:1810.05934, Algorithm 2, as a rule for stopping); a tie counts half. With one
               instance a criterion of level and spread is the loss itself.
-            - ``"race"``: after every instance past the warm-up, a trial is stopped if it is
-              unlikely, with a probability below ``alpha``, that its criterion over all
-              ``n_instances`` will be within ``tolerance`` of that of the best COMPLETE trial. What
-              the trial's missing instances will be is told by its losses so far and by the 256
-              trials that finished last (:func:`~optuna_robust.comparison.criterion_posterior`):
-              how noisy losses are, what the instances do to all trials, how good trials are at
-              all. One instance is enough to stop most trials. While no trial has two finite
-              losses, nothing tells the noise, and nothing is stopped; nor is a trial that has all
-              its instances. If new trials are hardly ever better than the best one, as where noise
-              hides what differs or the criterion is a pure spread, of which one loss says little,
-              nearly all are stopped at once, whatever they show: the more, the greater ``alpha``.
+            - ``"race"``: after every instance past the warm-up, a trial is stopped if its chance
+              that its criterion over all ``n_instances`` will be within ``tolerance`` of that of
+              the best COMPLETE trial is less than ``alpha`` times the chance of a trial that was
+              not tried yet. A trial that is so good is then stopped with a probability of at most
+              ``alpha``. What missing instances will be is told by the trial's losses so far and
+              by the 256 trials that finished last
+              (:func:`~optuna_robust.comparison.criterion_posterior`): how noisy losses are, what
+              the instances do to all trials, how good trials are at all. One instance is enough
+              to stop most trials. While no trial has two finite losses, nothing tells the noise,
+              and nothing is stopped; nor is a trial that has all its instances.
             - ``"directed-"`` and a test (``welch``, ``student``, ``paired-t``, ``mannwhitneyu``,
               ``ks``, ``wilcoxon`` for level; ``bartlett``, ``levene``, ``fligner``,
               ``pitman-morgan`` for spread): after every instance past the warm-up, a trial is
@@ -114,8 +113,8 @@ class RobustnessPruner(BasePruner):
             in question. Default: 2.
         alpha:
             Level of a test, and of the confidence bound that limits on spread are held against;
-            each look has this level. Of the race: the probability below which a trial is stopped.
-            Default: 0.05.
+            each look has this level. Of the race: the probability that a trial is stopped that
+            would have been the best, over all looks. Default: 0.05.
         tolerance:
             Of the race: how much worse than the best a trial may be, in units of the criterion;
             the other rules take none. A search for the best has 0, the default; a greater one

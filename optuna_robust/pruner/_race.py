@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from optuna_robust.arguments import check_count
 from optuna_robust.comparison import criterion_posterior
@@ -30,14 +29,14 @@ class Field:
 
     Attributes:
         losses: Oriented losses, shape ``(n_trials, n_instances)``; NaN = not trained. The last
-            row is the trial that is judged.
-        complete: Which trials are fully evaluated, shape ``(n_trials,)``.
+            row but one is the trial that is judged, the last one a trial that was not tried.
+        best: Criterion of the best fully evaluated trial.
         n_instances: How many instances a trial shall have.
         common_instances: Whether instance j is the same for all trials.
     """
 
     losses: FloatArray
-    complete: npt.NDArray[np.bool_]
+    best: float
     n_instances: int
     common_instances: bool
 
@@ -48,7 +47,7 @@ class TrialRace:
 
     Attributes:
         criterion: What trials are judged by.
-        alpha: A trial is stopped if it has less than this chance.
+        alpha: A trial is stopped if it has less than this share of the chance of a new one.
         tolerance: How much worse than the best a trial may be.
         n_instances: How many instances a trial shall have. None: as many as a COMPLETE trial has.
         n_startup_trials: How many COMPLETE trials must have the instances.
@@ -112,14 +111,19 @@ class TrialRace:
         best = rank_models(np.where(full, scores, np.nan))[:1]
         rows = np.union1d(np.flatnonzero(compared)[-_N_TRIALS:], best)
         losses = finished.losses(rows, instances)
-        own = np.full(losses.shape[1], np.nan)
-        own[: len(values)] = values
+        own = np.full((2, losses.shape[1]), np.nan)
+        own[0, : len(values)] = values
         return Field(
-            np.vstack([losses, own]), np.append(full[rows], False), n_instances, common_instances
+            np.vstack([losses, own]), float(scores[best[0]]), n_instances, common_instances
         )
 
     def is_out(self, field: Field) -> bool:
-        """Tell whether the trial in the last row should be stopped."""
+        """Tell whether the trial should be stopped.
+
+        The ratio of its chance to that of an untried trial is that of what it showed, if it is as
+        good as the best, to what it showed in any case. So it falls below alpha with a probability
+        of no more than alpha for such a trial, over all looks together (Ville 1939).
+        """
         known = np.count_nonzero(np.abs(field.losses) < _INFINITE, axis=1)
         if not (known >= 2).any():
             return False  # nothing tells the noise
@@ -128,7 +132,8 @@ class TrialRace:
             self.criterion,
             field.n_instances,
             common_instances=field.common_instances,
+            models=[len(field.losses) - 2, len(field.losses) - 1],
         )
-        limit = float(posterior.mean[field.complete].min()) + self.tolerance
-        probability = posterior.probability_below(limit + _TIE * abs(limit))[-1]
-        return bool(probability < self.alpha)
+        limit = field.best + self.tolerance
+        own, untried = posterior.probability_below(limit + _TIE * abs(limit))
+        return bool(own < self.alpha * untried)
