@@ -27,6 +27,7 @@ from optuna_robust.comparison._planning import detectable_effect
 from optuna_robust.comparison._planning import required_instances
 from optuna_robust.comparison._random_levels import fit_random_levels
 from optuna_robust.comparison._random_levels import RandomLevels
+from optuna_robust.comparison._random_levels import tells_noise
 from optuna_robust.comparison._reference import compare_with_reference
 from optuna_robust.comparison._reference import instances_to_reject
 from optuna_robust.comparison._reference import smallest_p_value
@@ -67,5 +68,6 @@ __all__ = [
     "required_instances",
     "smallest_p_value",
     "std_lower_bound",
+    "tells_noise",
     "value_at",
 ]

@@ -60,9 +60,9 @@ class Contest:
         tie = max(_TIE * unit, 1e-12 * float(np.abs(means).min()))
         self._tolerance = tolerance + tie
         stds = np.maximum(stds, tie / 10.0)
-        there = _contenders(means, stds)
+        there = _contenders(means, stds, self._tolerance)
         self._models, means, stds = self._models[there], means[there], stds[there]
-        self._grid = _grid(means, stds)
+        self._grid = _grid(means, stds, self._tolerance)
         above = np.zeros((len(means), len(self._grid)))
         for weight, mean, std in zip(
             posterior.weights[self._models].T,
@@ -140,8 +140,8 @@ class Contest:
         return np.asarray(shifted)
 
 
-def _contenders(means: FloatArray, stds: FloatArray) -> npt.NDArray[np.intp]:
-    """Return the models but those that are hardly ever as good as the best will be."""
+def _contenders(means: FloatArray, stds: FloatArray, tolerance: float) -> npt.NDArray[np.intp]:
+    """Return the models but those that are hardly ever within the tolerance of the best."""
     from scipy import special  # noqa: PLC0415
 
     low, high = (means - 5.0 * stds).min(), (means + 2.0 * stds).min()
@@ -151,17 +151,25 @@ def _contenders(means: FloatArray, stds: FloatArray) -> npt.NDArray[np.intp]:
             low = value
         else:
             high = value
-    chance = special.ndtr((high - means) / stds)
+    chance = special.ndtr((high + tolerance - means) / stds)
     unlikely = np.argsort(chance, kind="stable")
     unlikely = unlikely[np.cumsum(chance[unlikely]) < _NEGLECTED]
     return np.setdiff1d(np.arange(len(means)), unlikely)
 
 
-def _grid(means: FloatArray, stds: FloatArray) -> FloatArray:
+def _grid(means: FloatArray, stds: FloatArray, tolerance: float) -> FloatArray:
+    """Return values from the least to the greatest that a model near the best may have."""
     low, high = (means - 5.0 * stds).min(), (means + 4.5 * stds).min()
     best = np.unique(
         np.concatenate([np.argsort(means, kind="stable")[:_N_BEST], np.argsort(stds)[:4]])
     )
-    around = means[best, None] + stds[best, None] * _AROUND
-    grid = np.concatenate([np.linspace(low, high, _N_EVEN), around.ravel()])
-    return np.unique(grid[(grid >= low) & (grid <= high)])
+    around = (means[best, None] + stds[best, None] * _AROUND).ravel()
+    parts = [np.linspace(low, high, _N_EVEN), around]
+    if tolerance > _TIE * (high - low):
+        parts += [
+            np.linspace(high, high + tolerance, _N_EVEN),
+            around - tolerance,
+            around + tolerance,
+        ]
+    grid = np.concatenate(parts)
+    return np.unique(grid[(grid >= low) & (grid <= high + tolerance)])

@@ -63,7 +63,7 @@ class CriterionPosterior:
             z = (value - self.means) / self.stds
         certain = np.where(self.means <= value, 1.0, 0.0)
         below = np.where(self.stds > 0.0, special.ndtr(z), certain)
-        return np.asarray((self.weights * below).sum(axis=1))
+        return np.asarray(np.minimum((self.weights * below).sum(axis=1), 1.0))
 
 
 def criterion_posterior(
@@ -105,7 +105,7 @@ def criterion_posterior(
         that of a model that nobody knows. The draws are the same for all models and calls.
 
     Raises:
-        ValueError: If no model has two finite losses.
+        ValueError: If the losses do not tell the noise (:func:`tells_noise`).
 
     Example:
         >>> import numpy as np

@@ -74,7 +74,7 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
     Args:
         losses:
             Losses to be minimised, shape ``(n_models, n_instances)``; NaN = not trained. Infinite
-            losses are as if not trained. At least one model has two finite ones.
+            losses are as if not trained. They must tell the noise, see :func:`tells_noise`.
         common_instances:
             Whether instance j is the same for all models. If not, effects are 0.
 
@@ -82,7 +82,7 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
         The fit.
 
     Raises:
-        ValueError: If the losses do not have two dimensions, or no model has two finite ones.
+        ValueError: If the losses do not have two dimensions, or do not tell the noise.
 
     Example:
         >>> import numpy as np
@@ -102,8 +102,11 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
     finite = usable(matrix)
     n = np.count_nonzero(finite, axis=1)
     several = n >= 2
-    if not several.any():
-        raise ValueError("losses must hold a model with two finite losses at least.")
+    if not tells_noise(matrix, common_instances=common_instances):
+        raise ValueError(
+            "losses must tell the noise: with common instances two models with two finite losses "
+            "of the same instances, else a model with two."
+        )
     known = np.where(finite, matrix, 0.0)
     start = fit_additive(
         np.where(finite, matrix, np.nan)[several], common_instances=common_instances
@@ -119,7 +122,7 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
         for _ in range(_N_ITERATIONS):
             level_mean, level_variance = _fit_levels(means, variances / np.maximum(n, 1))
             effects, errors, instance_variance = _fit_effects(
-                known - level_mean, finite, variances, level_variance
+                known - level_mean, finite, variances, level_variance, _not_diverged(means)
             )
             means = _means(known, finite, effects)
         squares = np.where(finite, known - effects - means[:, None], 0.0) ** 2
@@ -140,6 +143,19 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
     )
 
 
+def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:
+    """Tell whether losses of shape ``(n_models, n_instances)`` say anything on the noise.
+
+    With common instances, two losses of one model may differ by the instances' effects.
+    """
+    finite = usable(losses).astype(np.float64)
+    if not common_instances:
+        return bool((finite.sum(axis=1) >= 2.0).any())
+    shared = finite.T @ finite
+    np.fill_diagonal(shared, 0.0)
+    return bool(shared.max(initial=0.0) >= 2.0)
+
+
 def _roughly_moderated(s2: FloatArray, df: FloatArray) -> FloatArray:
     """Return variances drawn to a typical one, as if that were worth a few degrees of freedom.
 
@@ -149,8 +165,8 @@ def _roughly_moderated(s2: FloatArray, df: FloatArray) -> FloatArray:
     there = df > 0.0
     if not (s2[there] > 0.0).any():
         return np.ones(len(s2))
-    typical = float(np.median(s2[there] / (1.0 - 2.0 / (9.0 * np.maximum(df[there], 0.5))) ** 3))
-    typical = max(typical, 1e-5 * float(s2[there].max()))
+    medians = s2[there] / (1.0 - 2.0 / (9.0 * np.maximum(df[there], 0.5))) ** 3
+    typical = float(np.median(medians)) or float(np.median(medians[medians > 0.0]))
     return moderate_variances(s2, df, prior_variance=typical, prior_df=_ROUGH_DF).posterior
 
 
@@ -173,8 +189,8 @@ def _means(known: FloatArray, finite: npt.NDArray[np.bool_], effects: FloatArray
 
 
 def _not_diverged(levels: FloatArray) -> npt.NDArray[np.bool_]:
-    middle = float(np.median(levels))
-    spread = _MAD_SCALE * float(np.median(np.abs(levels - middle)))
+    middle = float(np.nanmedian(levels))
+    spread = _MAD_SCALE * float(np.nanmedian(np.abs(levels - middle)))
     return np.asarray(levels <= middle + _DIVERGED * spread)
 
 
@@ -202,6 +218,7 @@ def _fit_effects(
     finite: npt.NDArray[np.bool_],
     variances: FloatArray,
     level_variance: float,
+    usual: npt.NDArray[np.bool_],
 ) -> tuple[FloatArray, FloatArray, float]:
     """Return effects, the variances of their errors, and the variance among instances.
 
@@ -215,7 +232,7 @@ def _fit_effects(
     variance = np.maximum(variances[told], 1e-300)
     n = there.sum(axis=1)
     level_share = level_variance / (level_variance + variance / n)
-    level_share[~_not_diverged(values.sum(axis=1) / n)] = 1.0
+    level_share[~usual[told]] = 1.0
     weighted = there / variance[:, None]
     shared = there * (level_share / n)[:, None]
     information = np.diag(weighted.sum(axis=0)) - weighted.T @ shared

@@ -14,6 +14,7 @@ from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_count
 from optuna_robust.comparison import Contest
 from optuna_robust.comparison import criterion_posterior
+from optuna_robust.comparison import tells_noise
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
@@ -158,7 +159,7 @@ class RaceRule:
         open_ = models[np.isnan(matrix[models]).any(axis=1)]
         if matrix.shape[1] < self.n_instances:
             open_ = models
-        if not (np.count_nonzero(np.isfinite(matrix), axis=1) >= 2).any():
+        if not tells_noise(matrix, common_instances=self.common_instances):
             return self._before_the_pilot(matrix, models, open_)
         posterior = criterion_posterior(
             matrix, criterion, self.n_instances, common_instances=self.common_instances

@@ -8,6 +8,7 @@ import numpy as np
 
 from optuna_robust.arguments import check_count
 from optuna_robust.comparison import criterion_posterior
+from optuna_robust.comparison import tells_noise
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
@@ -17,8 +18,6 @@ from optuna_robust.trials import FinishedTrials
 
 # The latest trials that tell the noise and how good models are: so many bound the cost of a call.
 _N_TRIALS = 256
-# Losses beyond count as infinite when noise is estimated.
-_INFINITE = 1e150
 # Relative: two criteria are tied that differ by the rounding of imputed losses.
 _TIE = 1e-9
 
@@ -124,9 +123,8 @@ class TrialRace:
         good as the best, to what it showed in any case. So it falls below alpha with a probability
         of no more than alpha for such a trial, over all looks together (Ville 1939).
         """
-        known = np.count_nonzero(np.abs(field.losses) < _INFINITE, axis=1)
-        if not (known >= 2).any():
-            return False  # nothing tells the noise
+        if not tells_noise(field.losses, common_instances=field.common_instances):
+            return False
         posterior = criterion_posterior(
             field.losses,
             self.criterion,

@@ -137,7 +137,9 @@ def test_a_tolerance_makes_nothing_less_probable(seed, n_models, tolerance):
     assert (lenient.probabilities() >= exact.probabilities() - 1e-3).all()
     order = np.argsort(exact.probabilities())
     assert (lenient.risks(order) <= exact.risks(order) + 1e-3).all()
-    np.testing.assert_allclose(lenient.probabilities_of_best(), exact.probabilities_of_best())
+    np.testing.assert_allclose(
+        lenient.probabilities_of_best(), exact.probabilities_of_best(), atol=2e-3
+    )
 
 
 @given(st.integers(0, 2**32), st.floats(-1e3, 1e3), st.floats(1e-6, 1e6), st.floats(0.0, 1.0))
