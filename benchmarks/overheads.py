@@ -180,6 +180,7 @@ def _selection_times(kind: str, n_repeats: int) -> Comparison:
                 look_up,
                 {"model": range(N_MODELS)},
                 n_instances=N_INSTANCES,
+                rule="halving",
                 n_warmup_instances=N_INSTANCES - 1,  # every model has all its instances
                 store=store,
             )

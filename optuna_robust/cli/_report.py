@@ -81,7 +81,7 @@ def _text(found: StudyReport, storage: str) -> str:
         f"Trials: {counts}.\n{_cost(found)}{_settings(found)}",
     ]
     if found.best:
-        parts.append(f"{_heading(found)}\n\n{_best_trials(found)}")
+        parts.append(f"{_heading(found)}\n\n{_best_trials(found)}{_detectable(found)}")
     elif found.n_trials["complete"] and not found.n_best:
         parts.append("No complete trial is feasible.")
     elif not found.n_best:
@@ -128,6 +128,16 @@ def _best_trials(found: StudyReport) -> str:
         for trial in found.best
     ]
     return text_table(["trial", *found.value_names, *names, "params"], rows, left=["params"])
+
+
+def _detectable(found: StudyReport) -> str:
+    if found.detectable is None:
+        return ""
+    return (
+        f"\n\n{found.settings['n_instances']} instances of two models are likely (80 %) to tell "
+        f"that their {found.value_names[0]} differs, at the level 0.05, if it does by "
+        f"{number(found.detectable, 3)} or more."
+    )
 
 
 def _instances(trial: FrozenTrial) -> list[str]:

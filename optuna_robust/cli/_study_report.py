@@ -8,10 +8,13 @@ import math
 from typing import Any
 from typing import TYPE_CHECKING
 
+import numpy as np
 from optuna.trial import TrialState
 
 from optuna_robust import trials
+from optuna_robust.comparison import detectable_effect
 from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.criteria import CRITERIA
 from optuna_robust.trials import complete_trials
 
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+# The best trials are noisy like those that they are compared with.
+_N_PILOT = 50
 # Names of states; those that are always told of, first.
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -46,6 +51,8 @@ class StudyReport:
         settings: What losses depend on, as ``MultiInstanceObjective`` keeps it; empty without.
         best: The best trials, the best first; of several objectives, of the Pareto front.
         n_best: How many there are to choose from: complete trials, or the Pareto front.
+        detectable: The smallest difference of two models' criteria that their instances tell; None
+            if that is not known.
         confirmation: What ``confirm`` found, if it was called.
         unreadable: Why the study's confirmation cannot be read, if so.
     """
@@ -61,6 +68,7 @@ class StudyReport:
     settings: dict[str, Any]
     best: tuple[FrozenTrial, ...]
     n_best: int
+    detectable: float | None
     confirmation: ConfirmationResult | None
     unreadable: str | None
 
@@ -89,6 +97,7 @@ class StudyReport:
                 }
                 for trial in self.best
             ],
+            "detectable_difference": self.detectable,
             "confirmation": None if self.confirmation is None else self.confirmation.to_dict(),
         }
 
@@ -119,9 +128,34 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         settings=settings,
         best=tuple(best[:n_trials]),
         n_best=len(best),
+        detectable=_detectable(best, settings),
         confirmation=confirmation,
         unreadable=unreadable,
     )
+
+
+def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | None:
+    """Return what differences so many instances tell, going by the noise of the best trials."""
+    pilot = [
+        trials.oriented_losses(trial, sign=1)
+        for trial in best[:_N_PILOT]
+        if trials.is_recorded(trial)
+    ]
+    criteria, n_instances = settings.get("criterion", []), settings.get("n_instances")
+    if len(criteria) != 1 or criteria[0] not in CRITERIA or not pilot or n_instances is None:
+        return None
+    losses = np.full((len(pilot), n_instances), np.nan)
+    for row, known in zip(losses, pilot, strict=True):
+        row[list(known)] = list(known.values())
+    try:
+        return detectable_effect(
+            losses,
+            n_instances,
+            criterion=criteria[0],
+            common_instances=not settings.get("reshuffle", False),
+        )
+    except ValueError:  # too few losses, or all are alike
+        return None
 
 
 def n_failures(trial: FrozenTrial) -> int:

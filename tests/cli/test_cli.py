@@ -17,6 +17,7 @@ from typing import Any
 
 from click.testing import CliRunner
 from click.testing import Result
+import numpy as np
 import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
@@ -26,6 +27,7 @@ import sqlalchemy as sa
 
 import optuna_robust as opr
 from optuna_robust.cli import main
+from optuna_robust.comparison import detectable_effect
 from optuna_robust.criteria import CRITERIA
 from optuna_robust.elimination import RULES
 
@@ -627,6 +629,17 @@ def test_report_of_a_robust_study(here: Path) -> None:
         f"x={complete[0].params['x']:.6g}",
     ]
     assert "optuna-robust confirm sqlite:///study.db robust MODULE:OBJECTIVE" in output
+
+
+def test_report_tells_what_differences_can_be_told(here: Path) -> None:
+    complete = _load("robust").get_trials(states=(TrialState.COMPLETE,))
+    losses = np.array([trial.user_attrs["robust:losses"] for trial in complete])
+    smallest = detectable_effect(losses, 4, criterion="q3+iqr")
+    found = json.loads(_succeeds("report", SQLITE, "robust", "--json"))
+    assert found["detectable_difference"] == pytest.approx(smallest)
+    output = _succeeds("report", SQLITE, "robust")
+    assert "4 instances of two models are likely (80 %) to tell that their q3+iqr" in output
+    assert f"if it does by {smallest:.3g} or more." in output
 
 
 def test_report_shows_the_confirmation(here: Path) -> None:
