@@ -96,9 +96,12 @@ class Race:
 
     def eliminate(self) -> Iterator[Step]:
         """Run waves until so few models are left as shall be selected, or there are no more."""
-        while len(self.alive) > self._options.n_select and self._next:
-            # A rule cannot see that a dropped failure was an instance, too.
-            due = self._due(self._next) or self._due(self.alive)
+        # A rule cannot see that a dropped failure was an instance, too: then all are trained on.
+        while (
+            len(self.alive) > self._options.n_select
+            and self._next
+            and (due := self._due(self._next) or self._due(self.alive))
+        ):
             yield self._wave(due, eliminates=True)
 
     def train_survivors(self) -> Iterator[Step]:
