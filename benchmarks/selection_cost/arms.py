@@ -31,7 +31,7 @@ _HALVING_WARMUPS = range(1, 9)
 _SEQUENTIAL_WARMUPS = range(1, 4)
 _TEST_ALPHA = 0.05
 _TEST_WARMUPS: dict[str, tuple[int, ...]] = {"welch": (1, 4)}
-_RACE_ALPHAS = (0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
+_RACE_ALPHAS = (0.9, 0.5, 0.2, 0.05, 0.01)
 
 
 @dataclass(frozen=True)

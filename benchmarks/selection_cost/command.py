@@ -38,10 +38,11 @@ class Preset:
     families: tuple[str, ...]
     n_replays: int
     n_slow_replays: int
+    n_race_replays: int
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset(("measured-64", "lucky-64"), n_replays=20, n_slow_replays=3),
+    "quick": Preset(("measured-64", "lucky-64"), n_replays=20, n_slow_replays=3, n_race_replays=5),
     "default": Preset(
         (
             "measured-64",
@@ -53,6 +54,7 @@ PRESETS: dict[str, Preset] = {
         ),
         n_replays=200,
         n_slow_replays=20,
+        n_race_replays=40,
     ),
 }
 
@@ -177,6 +179,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
     plan = Plan(
         n_replays=args.replays or preset.n_replays,
         n_slow_replays=args.optuna_replays or preset.n_slow_replays,
+        n_race_replays=args.replays or preset.n_race_replays,
         tolerance=args.tolerance,
         seed=args.seed,
     )

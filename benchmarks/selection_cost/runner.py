@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from benchmarks.selection_cost.arms import Arm
+from benchmarks.selection_cost.arms import RACE
 from benchmarks.selection_cost.arms import rule_arms
 from benchmarks.selection_cost.arms import Terms
 from benchmarks.selection_cost.peers import peer_arms
@@ -46,6 +47,8 @@ class Plan:
     Attributes:
         n_replays: Replays of a problem of the usual size.
         n_slow_replays: Of these, the first so many for the arms that are slow.
+        n_race_replays: The first so many are for the race, which takes longer than other rules.
+            None: all.
         tolerance: How much worse than the best a model may be; None: what suits the problem.
         seed: All randomness comes from it.
     """
@@ -54,6 +57,7 @@ class Plan:
     n_slow_replays: int
     tolerance: float | None
     seed: int
+    n_race_replays: int | None = None
 
     def replays(self, problem: Problem) -> int:
         """Return how many replays a problem gets."""
@@ -62,6 +66,14 @@ class Plan:
     def slow_replays(self, problem: Problem) -> int:
         """Return how many replays the slow arms of a problem get."""
         return min(self.replays(problem), _share(self.n_slow_replays, problem.replay_share))
+
+    def replays_of(self, arm: Arm, problem: Problem) -> int:
+        """Return how many replays an arm of a problem gets."""
+        if arm.is_slow:
+            return self.slow_replays(problem)
+        if arm.kind == RACE and self.n_race_replays is not None:
+            return min(self.replays(problem), _share(self.n_race_replays, problem.replay_share))
+        return self.replays(problem)
 
     def tolerance_of(self, problem: Problem) -> float:
         """Return how much worse than the best a model of a problem may be."""
@@ -197,7 +209,7 @@ def _replay(
         true = criterion.score(draw.losses)
         population = None if draw.population is None else draw.population.value(criterion_name)
         for arm in arms:
-            if arm.is_slow and number >= plan.slow_replays(problem):
+            if number >= plan.replays_of(arm, problem):
                 continue
             outcome = arm.select(draw.losses, _generator_of(arm, number, plan.seed))
             records.append(_record(arm, outcome, true, population, tolerance))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-# The best trials are noisy like those that they are compared with.
+# The best trials; by a criterion with spread they are quieter than others.
 _N_PILOT = 50
 # Names of states; those that are always told of, first.
 _STATES = {
@@ -146,7 +146,9 @@ def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | No
         return None
     losses = np.full((len(pilot), n_instances), np.nan)
     for row, known in zip(losses, pilot, strict=True):
-        row[list(known)] = list(known.values())
+        for number, loss in known.items():
+            if number < n_instances:
+                row[number] = loss
     try:
         return detectable_effect(
             losses,

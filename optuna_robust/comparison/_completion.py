@@ -10,10 +10,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from optuna_robust.comparison._additive import usable
 from optuna_robust.comparison._random_levels import fit_random_levels
 from optuna_robust.comparison._random_levels import RandomLevels
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import identical
 
 
 # Of the distribution of a model's variance (Gauss-Hermite).
@@ -22,6 +24,8 @@ _FEWEST_DRAWS = 64
 _MOST_DRAWS = 256
 # Models that have the first instance only differ by its loss; the criterion is smooth in it.
 _N_INTERPOLATED = 24
+# Two may be equal by chance, if losses are rounded.
+_FEWEST_IDENTICAL = 3
 # At a time, to bound the memory.
 _MODELS_AT_A_TIME = 128
 
@@ -91,7 +95,7 @@ def criterion_posterior(
             Losses to be minimised, shape ``(n_models, n)``; NaN = not trained. Infinite losses
             stay what they are; a model that has no other is judged by these.
         criterion:
-            Of which statistic.
+            Of which statistic. A callable is called some hundred times for every model.
         n_instances:
             How many instances a model shall have; columns beyond are not looked at.
         common_instances:
@@ -117,6 +121,7 @@ def criterion_posterior(
         (array([0.2, 0.2, 0.4, 0.5]), array([0.15, 0.11, 0.14, 0.17]))
     """
     given = np.asarray(losses, dtype=np.float64)[:, :n_instances]
+    given = np.where(usable(given) | np.isnan(given), given, np.inf)
     matrix = np.full((len(given), n_instances), np.nan)
     matrix[:, : given.shape[1]] = given
     fit = fit_random_levels(given, common_instances=common_instances)
@@ -129,7 +134,7 @@ def criterion_posterior(
     alike = _have_only_the_first(matrix)
     picked = _evenly_spread(matrix[:, 0], alike)
     own = np.concatenate([np.nonzero(~alike)[0], picked])
-    for part in np.array_split(own, math.ceil(len(own) / _MODELS_AT_A_TIME)):
+    for part in np.array_split(own, math.ceil(len(own) / _MODELS_AT_A_TIME) or 1):
         means[part], stds[part] = _completed(matrix[part], imputed.of(part), criterion)
     rest = np.setdiff1d(np.nonzero(alike)[0], picked)
     for values in (means, stds) if len(rest) else ():
@@ -241,6 +246,9 @@ def _completed(
         with np.errstate(invalid="ignore"):
             means[open_, node] = values.mean(axis=1)
             stds[open_, node] = values.std(axis=1)
+    if criterion.kind == "spread":  # a seed that is fixed is no stability
+        n_known = n_instances - np.count_nonzero(missing, axis=1)
+        means[identical(matrix) & (n_known >= _FEWEST_IDENTICAL)] = np.inf
     means[np.isnan(means)] = np.inf
     stds[~np.isfinite(means)] = 0.0
     return means, stds

@@ -27,7 +27,7 @@ class Removal:
     Attributes:
         rule: Name of the rule.
         score: The model's score.
-        threshold: Score of the worst model kept (halving) or the level alpha (tests).
+        threshold: Score of the worst model kept (halving), the level alpha (tests), or NaN.
         p_value: p-value against the incumbent; None for rules without a test.
         incumbent: Index of the best model, which the model was compared with.
     """

@@ -74,8 +74,9 @@ class RaceRule:
 
     The risk of a race is ``alpha / 4``. It drops models as long as the probability that no model
     within ``tolerance`` of the best is left stays below a quarter of the risk, counting all models
-    that were ever dropped. The race is over when the probability that the ``n_select`` likeliest
-    models hold none within ``tolerance`` of the best is at most three quarters of the risk, or
+    that were ever dropped, as judged after the wave. The race is over when the probability that
+    the ``n_select`` likeliest models hold none within ``tolerance`` of the best is at most three
+    quarters of the risk (or half of it, apart from what training cannot win back), or
     when all models that are left have ``n_instances``. Else the likeliest models, which together
     have four fifths of the chance to be the best, get their next instance. First of all, a pilot
     of second instances tells the noise: models evenly spread over the ranks of their first loss,
@@ -174,7 +175,7 @@ class RaceRule:
         out = np.ones(len(matrix), dtype=bool)
         out[models] = False
         # Those dropped before come first; among equals the lower index stays.
-        order = np.lexsort((-np.arange(len(matrix)), probabilities, ~out))
+        order = np.lexsort((-np.arange(len(matrix)), probabilities.round(9), ~out))
         risks = contest.risks(order)
         n_dropped = max(len(matrix) - self.n_select, 0)
         over = not len(open_) or self._is_clear(risks, int(np.count_nonzero(out)), n_dropped)

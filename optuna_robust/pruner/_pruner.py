@@ -113,8 +113,8 @@ class RobustnessPruner(BasePruner):
             in question. Default: 2.
         alpha:
             Level of a test, and of the confidence bound that limits on spread are held against;
-            each look has this level. Of the race: the probability that a trial is stopped that
-            would have been the best, over all looks. Default: 0.05.
+            each look has this level. Of the race: the greatest probability, over all looks, that
+            a trial is stopped that would have been the best. Default: 0.05.
         tolerance:
             Of the race: how much worse than the best a trial may be, in units of the criterion;
             the other rules take none. A search for the best has 0, the default; a greater one

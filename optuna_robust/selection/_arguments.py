@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna_robust.arguments import check_choice
 from optuna_robust.comparison import get_test
 from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import get_criterion
 from optuna_robust.elimination import check_warmup
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.elimination import expected_trainings
@@ -89,11 +90,8 @@ def chosen_rule(
         raise ValueError("tolerance is the rule's own; give it to the rule.")
     else:
         found = rule
-        if isinstance(rule, RaceRule) and rule.n_instances != n_instances:
-            raise ValueError(
-                f"The race is over n_instances={rule.n_instances}, but the selection over "
-                f"n_instances={n_instances}."
-            )
+        if isinstance(rule, RaceRule):
+            _check_race(rule, criterion, n_instances, n_select, reshuffle)
     check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
     if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
         raise ValueError(
@@ -101,6 +99,21 @@ def chosen_rule(
             f"{found.test!r} cannot compare; choose another rule."
         )
     return found
+
+
+def _check_race(
+    rule: RaceRule, criterion: Criterion, n_instances: int, n_select: int, reshuffle: bool
+) -> None:
+    for name, of_rule, of_selection in (
+        ("criterion", get_criterion(rule.criterion).name, criterion.name),
+        ("n_instances", rule.n_instances, n_instances),
+        ("n_select", rule.n_select, n_select),
+        ("common_instances", rule.common_instances, not reshuffle),
+    ):
+        if of_rule != of_selection:
+            raise ValueError(
+                f"The race has {name}={of_rule!r}, but the selection {name}={of_selection!r}."
+            )
 
 
 def _is_rule(rule: object) -> bool:

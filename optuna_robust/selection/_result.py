@@ -112,10 +112,12 @@ class SelectionResult:
         """Probability that the best survivor is within the tolerance of the best of all models.
 
         That is, of the model that would be the best if all had ``n_instances``. NaN for rules
-        other than the race, and before it knows of the noise.
+        other than the race, before it knows of the noise, and if survivors were trained on and
+        another one proved to be the best.
         """
-        told = [step.probability for step in self.steps if not math.isnan(step.probability)]
-        return told[-1] if told else math.nan
+        told = [step for step in self.steps if not math.isnan(step.probability)]
+        known = bool(told) and told[-1].incumbent == self.best_index
+        return told[-1].probability if known else math.nan
 
     def __repr__(self) -> str:
         """Say what was found in a few lines."""

@@ -86,7 +86,7 @@ def robust_select(
     show_progress_bar: bool = False,
     callbacks: Sequence[Callable[[Step], object]] = (),
 ) -> SelectionResult:
-    """Select the robust model of a set for little more than one training a model.
+    """Select the robust model of a set; of a large one for little more than a training a model.
 
     In waves, one instance of every model that is still in is trained, or of those that the rule
     names; then the elimination rule looks at the losses and drops models (Boldyrev, Ratnikov &
@@ -142,7 +142,8 @@ def robust_select(
             race ends when they hold one within the tolerance of the best.
         alpha:
             Error rate of the race: the probability that no model within ``tolerance`` of the best
-            is selected. For tests, their level.
+            is selected; on average over sets of models a quarter of it, which leaves room for
+            sets that are hard to tell. For tests, their level.
         tolerance:
             For the race: how much worse than the best a model may be, in units of the criterion.
             With 0, models that are nearly equal cost most of the trainings.

@@ -558,7 +558,7 @@ def test_after_an_interruption_every_model_is_in_the_study_once(at: int) -> None
         (
             {"rule": RaceRule(n_instances=19)},
             ValueError,
-            "race is over n_instances=19, but the selection over n_instances=20",
+            "race has n_instances=19, but the selection n_instances=20",
         ),
         ({"rule": RaceRule(), "tolerance": 0.1}, ValueError, "tolerance is the rule's own"),
         ({"rule": RaceRule(), "n_warmup_instances": 1}, ValueError, "is the rule's own"),
