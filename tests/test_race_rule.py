@@ -19,7 +19,7 @@ from optuna_robust.elimination import UnlikelyBest
 from tests.comparison.variances import true_variances
 
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 examples = settings(derandomize=True, deadline=None, max_examples=25)
 seeds = st.integers(0, 2**32)

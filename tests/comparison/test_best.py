@@ -13,7 +13,7 @@ from optuna_robust.comparison import Contest
 from optuna_robust.comparison import CriterionPosterior
 
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 examples = settings(derandomize=True, deadline=None, max_examples=20)
 N_DRAWS = 10_000

@@ -18,7 +18,7 @@ from optuna_robust.criteria import get_criterion
 from tests.comparison.variances import true_variances
 
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 examples = settings(derandomize=True, deadline=None, max_examples=15)
 every_criterion = pytest.mark.parametrize("name", CRITERIA)

@@ -15,7 +15,7 @@ from optuna_robust.comparison import fit_random_levels
 from optuna_robust.comparison import tells_noise
 
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 examples = settings(derandomize=True, deadline=None, max_examples=25)
 seeds = st.integers(0, 2**32)
