@@ -26,7 +26,7 @@ from optuna_robust.elimination._base import model_indices
 from optuna_robust.elimination._base import Removal
 
 
-# Probabilities are about sets of models on average, and a set with a model just beyond the tolerance
+# Probabilities are about sets of models on average. A set with a model just beyond the tolerance
 # is missed more often: two to three times on the one measured table (benchmarks/RESULTS.md).
 _HARDNESS = 4.0
 # Of the risk: for models that are dropped on the way; the rest is for the last decision.
