@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import asdict
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks.calorimeter.events_file import write_events
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.simulation import blocks
 from benchmarks.calorimeter.simulation import simulate
+from benchmarks.options import at_least
 from optuna_robust.progress import seconds_between_updates
 
 
@@ -49,13 +49,13 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="A: energies flat from 1 to 100 GeV, normal incidence; B: a falling spectrum, angles",
     )
     parser.add_argument(
-        "--events", type=_at_least(1), default=100_000, metavar="N", help="default: %(default)s"
+        "--events", type=at_least(1), default=100_000, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="default: %(default)s"
+        "--seed", type=at_least(0), default=0, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
-        "--jobs", type=_at_least(1), metavar="N", help="processes; default: as many as cores"
+        "--jobs", type=at_least(1), metavar="N", help="processes; default: as many as cores"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HDF5 file")
     parser.set_defaults(run=lambda args, command: _simulate(parser, args))
@@ -72,31 +72,18 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument(
         "--events",
-        type=_at_least(1000),
+        type=at_least(1000),
         default=40_000,
         metavar="N",
         help="of each data set; default: %(default)s",
     )
     parser.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="default: %(default)s"
+        "--seed", type=at_least(0), default=0, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder; default: %(default)s"
     )
     parser.set_defaults(run=lambda args, command: _validate(parser, args, command))
-
-
-def _at_least(minimum: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be an integer, but was {text!r}") from None
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum}, but was {number}")
-        return number
-
-    return integer
 
 
 def _simulate(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from benchmarks.nas_vs_robust.arms import ArmName
 from benchmarks.nas_vs_robust.arms import ARMS
 from benchmarks.nas_vs_robust.arms import Plan
 from benchmarks.nas_vs_robust.runner import run_searches
+from benchmarks.options import at_least
 from benchmarks.tasks import TaskCard
 from benchmarks.tasks import TASKS
 import optuna_robust
@@ -94,7 +95,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ),
         ("--jobs", 1, "processes; default: as many as cores"),
     ):
-        parser.add_argument(option, type=_at_least(minimum), metavar="N", help=meaning)
+        parser.add_argument(option, type=at_least(minimum), metavar="N", help=meaning)
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder; default: %(default)s"
     )
@@ -103,19 +104,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _in_presets(number: Callable[[Preset], int]) -> str:
     return ", ".join(f"{name}: {number(preset)}" for name, preset in PRESETS.items())
-
-
-def _at_least(minimum: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be an integer, but was {text!r}") from None
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum}, but was {number}")
-        return number
-
-    return integer
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
@@ -13,6 +12,7 @@ from pathlib import Path
 import time
 from typing import Any
 
+from benchmarks.options import at_least
 from benchmarks.selection_cost import report
 from benchmarks.selection_cost import tables
 from benchmarks.selection_cost.families import FAMILIES
@@ -126,7 +126,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("--jobs", 1, "processes; the result is the same; default: 2"),
         ("--seed", 0, "all randomness comes from it; default: 0"),
     ):
-        parser.add_argument(option, type=_at_least(minimum), metavar="N", help=meaning)
+        parser.add_argument(option, type=at_least(minimum), metavar="N", help=meaning)
     parser.add_argument(
         "--out",
         type=Path,
@@ -157,19 +157,6 @@ def _not_negative(text: str) -> float:
     if not 0.0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be at least 0, but was {text}")
     return number
-
-
-def _at_least(minimum: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be an integer, but was {text!r}") from None
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum}, but was {number}")
-        return number
-
-    return integer
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str) -> int:

@@ -12,6 +12,8 @@ import loky
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.options import at_least
+from benchmarks.options import share
 from benchmarks.selection_cost.families import Family
 from benchmarks.selection_cost.families import inverse_chi
 from benchmarks.selection_cost.families import N_INSTANCES
@@ -61,9 +63,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "the mean over all instances. Then times one race over 7000 models."
         ),
     )
-    parser.add_argument("--races", type=int, default=1000, help="default: %(default)s")
-    parser.add_argument("--alpha", type=float, default=0.05, help="default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
+    parser.add_argument("--races", type=at_least(1), default=1000, help="default: %(default)s")
+    parser.add_argument("--alpha", type=share, default=0.05, help="default: %(default)s")
+    parser.add_argument(
+        "--jobs", type=at_least(1), default=2, help="processes; default: %(default)s"
+    )
     parser.set_defaults(run=lambda args, command: _run(args))
 
 
