@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from optuna.exceptions import OptunaError
 from optuna.exceptions import TrialPruned
 
+from optuna_robust.evaluation._batch_trial import BatchTrial
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._model_trial import ModelTrial
 from optuna_robust.evaluation._seeding import global_seed
@@ -26,6 +28,7 @@ from optuna_robust.model_key import model_key
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
 
     from optuna_robust.instance import Instance
 
@@ -87,16 +90,19 @@ class Outcome:
 
 
 class Evaluator:
-    """An objective, and how it is called for one instance.
+    """An objective, and how it is called.
 
     Args:
         objective:
-            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss.
+            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss; or
+            ``objective(trial, instances)``, returning a loss for each.
         seed_function:
             Called with ``instance.seed`` before every instance, to seed other libraries.
 
     Raises:
         TypeError: If one of them cannot be called so.
+        ValueError: If an objective that takes several instances has a ``seed_function``, which
+            seeds one.
     """
 
     def __init__(
@@ -104,30 +110,49 @@ class Evaluator:
         objective: Callable[..., Any],
         seed_function: Callable[[int], object] | None = None,
     ) -> None:
-        self._takes_instance = _takes_instance(objective)
+        self._takes = _what_it_takes(objective)
         self._objective = objective
         if seed_function is not None and not callable(seed_function):
             raise TypeError(f"seed_function must be callable, but was {seed_function!r}.")
+        if seed_function is not None and self.takes_several:
+            raise ValueError(
+                "seed_function seeds one instance at a time, but the objective takes several "
+                "(its parameter 'instances'); seed other libraries inside it."
+            )
         self._seed_function = seed_function
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether the objective trains several instances of a model at each call."""
+        return self._takes == "instances"
 
     def evaluate(self, job: Job) -> Outcome:
         """Train an instance of a given model."""
+        return self.evaluate_together([job])[0]
+
+    def evaluate_together(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Train instances of one given model."""
+        job = jobs[0]
         trial = ModelTrial(job.params, job.number, job.direction, job.user_attrs)
-        return self(InstanceTrial(trial, job.instance.number), job.instance)
+        return self(trial, [each.instance for each in jobs])
 
     def __call__(
         self,
-        trial: InstanceTrial,
-        instance: Instance,
+        trial: Trial | ModelTrial,
+        instances: Sequence[Instance],
+        *,
+        is_known: Callable[[Mapping[str, Any]], bool] | None = None,
         on_wait: Callable[[], None] | None = None,
-    ) -> Outcome:
-        """Train an instance of a trial's model.
+    ) -> list[Outcome]:
+        """Train instances of a trial's model: several if the objective takes them, else one.
 
         Args:
             trial:
-                What the objective is called with.
-            instance:
+                Of which the objective sees a view.
+            instances:
                 Which of the model's trainings.
+            is_known:
+                As in :class:`InstanceTrial`.
             on_wait:
                 Called before waiting for another thread's use of global random generators.
 
@@ -136,13 +161,21 @@ class Evaluator:
                 what the model does not have, is not the model's behaviour.
         """
         start = time.perf_counter()
-        instance = replace(instance)  # its generator moves on: trained again, it begins again
-        loss: float | None = None
+        # Their generators move on: trained again, they begin again.
+        instances = [replace(instance) for instance in instances]
+        view: InstanceTrial
+        if self.takes_several:
+            view = BatchTrial(trial, [instance.number for instance in instances], is_known)
+            views = view.instances
+        else:
+            view = InstanceTrial(trial, instances[0].number, is_known)
+            views = [view]
         failure: str | None = None
         error: Exception | None = None
         pruned = False
+        losses = [math.nan] * len(views)
         try:
-            loss = as_loss(self._train(trial, instance, on_wait))
+            losses = self._train(view, instances, on_wait)
         except TrialPruned as stopped:
             pruned = True
             failure = "the objective raised TrialPruned" + (f": {stopped}" if str(stopped) else "")
@@ -150,50 +183,66 @@ class Evaluator:
             raise
         except Exception as raised:
             failure, error = f"{type(raised).__name__}: {raised}", raised
-        else:
-            if not math.isfinite(loss):
-                loss, failure = None, f"the objective returned {loss}"
-        return Outcome(
-            loss,
-            failure,
-            pruned,
-            time.perf_counter() - start,
-            trial.learning_curve,
-            trial.own_user_attrs,
-            trial.constraints,
-            trial.own_distributions,
-            error,
-        )
+        seconds = (time.perf_counter() - start) / len(views)
+        return [
+            Outcome(
+                loss if failure is None and math.isfinite(loss) else None,
+                _failure(loss) if failure is None else failure,
+                pruned,
+                seconds,
+                each.learning_curve,
+                each.own_user_attrs,
+                each.constraints,
+                view.own_distributions,
+                error,
+            )
+            for each, loss in zip(views, losses, strict=True)
+        ]
 
     def _train(
-        self, trial: InstanceTrial, instance: Instance, on_wait: Callable[[], None] | None
-    ) -> object:
-        if self._takes_instance:
+        self,
+        trial: InstanceTrial,
+        instances: Sequence[Instance],
+        on_wait: Callable[[], None] | None,
+    ) -> list[float]:
+        if self.takes_several:
+            return as_losses(self._objective(trial, instances=tuple(instances)), len(instances))
+        instance = instances[0]
+        if self._takes == "instance":
             if self._seed_function is not None:
                 self._seed_function(instance.seed)
-            return self._objective(trial, instance=instance)
+            return [as_loss(self._objective(trial, instance=instance))]
         with global_seed(instance.seed, self._seed_function, on_wait=on_wait):
-            return self._objective(trial)
+            return [as_loss(self._objective(trial))]
 
 
-def _takes_instance(objective: Callable[..., Any]) -> bool:
-    """Tell whether an objective has a parameter named ``instance``; checks how it is called."""
+def _failure(loss: float) -> str | None:
+    return None if math.isfinite(loss) else f"the objective returned {loss}"
+
+
+def _what_it_takes(objective: Callable[..., Any]) -> str | None:
+    """Return which of the parameters an objective has; checks how it is called."""
     if not callable(objective):
         raise TypeError(f"objective must be callable, but was {objective!r}.")
     try:
         signature = inspect.signature(objective)
     except ValueError:  # some callables written in C have none
-        return False
-    takes_instance = "instance" in signature.parameters
+        return None
+    name = getattr(objective, "__name__", objective)
+    taken = [each for each in ("instance", "instances") if each in signature.parameters]
+    if len(taken) > 1:
+        raise TypeError(
+            f"objective must take either 'instance' or 'instances', but {name!r} has the "
+            f"signature {signature}."
+        )
     try:
-        signature.bind(None, **({"instance": None} if takes_instance else {}))
+        signature.bind(None, **dict.fromkeys(taken))
     except TypeError as error:
         raise TypeError(
-            "objective must be callable as objective(trial) or objective(trial, instance=…), but "
-            f"{getattr(objective, '__name__', objective)!r} has the signature {signature}: "
-            f"{error}."
+            "objective must be callable as objective(trial), objective(trial, instance=…) or "
+            f"objective(trial, instances=…), but {name!r} has the signature {signature}: {error}."
         ) from None
-    return takes_instance
+    return taken[0] if taken else None
 
 
 def as_loss(returned: object) -> float:
@@ -218,3 +267,24 @@ def as_loss(returned: object) -> float:
         return float(returned.item() if hasattr(returned, "item") else returned)
     except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers
         raise ValueError(wrong) from None
+
+
+def as_losses(returned: object, n: int) -> list[float]:
+    """Return what an objective of several instances returned as floats.
+
+    Raises:
+        TypeError: If it is no sequence of numbers.
+        ValueError: If there are not as many as instances.
+    """
+    if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
+        raise TypeError(
+            f"The objective must return a loss for each of its {n} instances, but returned "
+            f"{returned!r} of type {type(returned).__name__}."
+        )
+    losses = list(returned)
+    if len(losses) != n:
+        raise ValueError(
+            f"The objective must return a loss for each of its {n} instances, but returned "
+            f"{len(losses)}."
+        )
+    return [as_loss(loss) for loss in losses]

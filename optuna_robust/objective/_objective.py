@@ -15,6 +15,7 @@ import warnings
 import weakref
 
 from optuna.exceptions import TrialPruned
+from optuna.pruners import NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import Trial
 
@@ -28,7 +29,6 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.evaluation import Evaluator
-from optuna_robust.evaluation import InstanceTrial
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import ModelKnown
 from optuna_robust.evaluation import Outcome
@@ -44,11 +44,13 @@ from optuna_robust.objective._judge import check_study
 from optuna_robust.objective._judge import Judge
 from optuna_robust.objective._judge import make_judge
 from optuna_robust.objective._trial_run import TrialRun
+from optuna_robust.parallel import check_instances_per_call
 from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import InProcess
 from optuna_robust.parallel import InstancePool
 from optuna_robust.parallel import make_workers
+from optuna_robust.parallel import Together
 from optuna_robust.parallel import Trained
 from optuna_robust.parallel import Workers
 from optuna_robust.study_settings import check_settings
@@ -79,6 +81,10 @@ class MultiInstanceObjective:
     every instance, and ``random``, NumPy's legacy generator and PyTorch (if it is imported) are
     seeded for each instance and restored afterwards; in threads such instances run one at a time.
 
+    An objective with a parameter named ``instances`` gets several, for example to train them
+    together on a GPU by :func:`optuna_robust.training.train_instances`. What it reports to its
+    trial is a number for each; user attributes and constraints are of all.
+
     After every instance the running criterion over the instances so far is reported as the
     trial's intermediate value, and the study's pruner is asked; a stopped trial is PRUNED, so that
     ``study.best_trial`` is always fully evaluated. The trial's user attributes ``robust:losses``,
@@ -99,7 +105,9 @@ class MultiInstanceObjective:
 
     Args:
         objective:
-            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss.
+            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss; or
+            ``objective(trial, instances)``, which trains several at once and returns a loss for
+            each, in their order (NaN for one that failed).
         n_instances:
             Instances of every model. Default: 10.
         criterion:
@@ -143,6 +151,10 @@ class MultiInstanceObjective:
         store:
             An :class:`~optuna_robust.InstanceStore`: an instance that is in it is not trained
             again, and trials of workers that died are continued. Default: none.
+        instances_per_call:
+            For an objective that takes several: how many it gets at each call. The pruner is asked
+            after each instance as ever; what was trained beyond is in the store, and does not
+            count. Default: 1, 1, 2, 4, …, where halving decides, or all if there is no pruner.
 
     Raises:
         TypeError: If an argument has the wrong type, or the objective cannot be called with a
@@ -169,6 +181,7 @@ class MultiInstanceObjective:
         n_jobs: int = 1,
         executor: Executor | None = None,
         store: InstanceStore | None = None,
+        instances_per_call: int | None = None,
     ) -> None:
         self._evaluator = Evaluator(objective, seed_function)
         self._n_instances = check_n_instances(n_instances)
@@ -183,6 +196,11 @@ class MultiInstanceObjective:
         self._n_jobs = check_workers(n_jobs, executor)
         self._executor = executor
         self._store = check_store(store)
+        self._per_call = check_instances_per_call(
+            instances_per_call,
+            takes_several=self._evaluator.takes_several,
+            in_this_process=self._n_jobs == 1 and executor is None,
+        )
         for each in self._returns or (self._criterion,):
             if each is not None:
                 check_min_instances(each, self._n_instances)
@@ -287,7 +305,7 @@ class MultiInstanceObjective:
         """Return what trains the instances of a trial after the first one."""
         workers: Workers
         if self._n_jobs == 1 and self._executor is None:
-            workers = InProcess(lambda job: self._train_here(trial, job.instance))
+            workers = self._this_process(trial)
         else:
             with self._lock:
                 if self._workers is None:
@@ -299,6 +317,11 @@ class MultiInstanceObjective:
             raise_failures=self._on_failure == "raise",
             succeeded=self._succeeded,
         )
+
+    def _this_process(self, trial: Trial) -> Workers:
+        if self._evaluator.takes_several:
+            return Together(lambda jobs: self._train_here(trial, [job.instance for job in jobs]))
+        return InProcess(lambda job: self._train_here(trial, [job.instance])[0])
 
     def _instances(self, trial: Trial, pool: InstancePool) -> Iterator[Trained]:
         """Yield a trial's instances in order.
@@ -312,7 +335,8 @@ class MultiInstanceObjective:
             for number in range(self._n_instances)
         ]
         given = {k: v for k, v in trial.user_attrs.items() if not k.startswith(trials.PREFIX)}
-        yield self._first(trial, instances[0], pool)
+        first = self._first(trial, instances[: self._n_together(trial, pool, 0)], pool)
+        yield from first
         direction = trial.study.direction if len(trial.study.directions) == 1 else None
         jobs = [
             Job(
@@ -322,22 +346,37 @@ class MultiInstanceObjective:
                 "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
                 given,
             )
-            for instance in instances[1:]
+            for instance in instances[len(first) :]
         ]
         for position, job in enumerate(jobs):
-            ahead = jobs[position + 1 : position + pool.width]
-            yield from pool.train([job], ahead)
+            n_together = self._n_together(trial, pool, len(first) + position)
+            yield from pool.train([job], jobs[position + 1 : position + n_together])
 
-    def _first(self, trial: Trial, instance: Instance, pool: InstancePool) -> Trained:
+    def _n_together(self, trial: Trial, pool: InstancePool, n_done: int) -> int:
+        """Return how many instances may be trained at a time, after so many."""
+        if not pool.trains_together:
+            return pool.width if n_done else 1
+        if self._per_call is not None:
+            return self._per_call
+        if type(trial.study.pruner) is NopPruner:
+            return self._n_instances
+        # A pruner is asked after each; halving, the default, decides at 1, 2, 4, 8, …
+        return max(1, n_done)
+
+    def _first(
+        self, trial: Trial, instances: Sequence[Instance], pool: InstancePool
+    ) -> list[Trained]:
+        """Train the first instances, when nobody knows the model yet."""
+
         def known(params: Mapping[str, Any]) -> Trained | None:
-            return pool.known(Job(params, instance, trial.number))
+            return pool.known(Job(params, instances[0], trial.number))
 
         if self._store is None:
-            outcome = self._train_here(trial, instance)
+            outcomes = self._train_here(trial, instances)
         else:
             found = known(trial.params)  # a trial that goes on has its model
             if found is not None:
-                return found
+                return [found]
             seen: list[Trained] = []
 
             def is_known(params: Mapping[str, Any]) -> bool:
@@ -345,19 +384,21 @@ class MultiInstanceObjective:
                 return bool(seen)
 
             try:
-                outcome = self._train_here(trial, instance, is_known)
+                outcomes = self._train_here(trial, instances, is_known)
             except ModelKnown:
-                return seen[0]
-        return pool.add(Job(trial.params, instance, trial.number), outcome)
+                return seen[:1]
+        return [
+            pool.add(Job(trial.params, instance, trial.number), outcome)
+            for instance, outcome in zip(instances, outcomes, strict=True)
+        ]
 
     def _train_here(
         self,
         trial: Trial,
-        instance: Instance,
+        instances: Sequence[Instance],
         is_known: Callable[[Mapping[str, Any]], bool] | None = None,
-    ) -> Outcome:
-        inner = InstanceTrial(trial, instance.number, is_known)
-        return self._evaluator(inner, instance, self._warn_of_threads)
+    ) -> list[Outcome]:
+        return self._evaluator(trial, instances, is_known=is_known, on_wait=self._warn_of_threads)
 
     def _take(self, run: TrialRun, trained: Trained) -> None:
         """Take an instance into the trial's account; stops a trial that fails too often."""

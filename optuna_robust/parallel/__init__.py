@@ -4,9 +4,12 @@ from optuna_robust.parallel._pool import check_store
 from optuna_robust.parallel._pool import InstancePool
 from optuna_robust.parallel._pool import open_pool
 from optuna_robust.parallel._pool import Trained
+from optuna_robust.parallel._together import Together
+from optuna_robust.parallel._workers import check_instances_per_call
 from optuna_robust.parallel._workers import check_workers
 from optuna_robust.parallel._workers import ExecutorWorkers
 from optuna_robust.parallel._workers import InProcess
+from optuna_robust.parallel._workers import is_worker
 from optuna_robust.parallel._workers import LokyWorkers
 from optuna_robust.parallel._workers import make_workers
 from optuna_robust.parallel._workers import worker_index
@@ -18,10 +21,13 @@ __all__ = [
     "InProcess",
     "InstancePool",
     "LokyWorkers",
+    "Together",
     "Trained",
     "Workers",
+    "check_instances_per_call",
     "check_store",
     "check_workers",
+    "is_worker",
     "make_workers",
     "open_pool",
     "worker_index",

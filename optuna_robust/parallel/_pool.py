@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from itertools import takewhile
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Key
 from optuna_robust.evaluation import Outcome
+from optuna_robust.parallel._together import Together
 from optuna_robust.parallel._workers import make_workers
 from optuna_robust.parallel._workers import Workers
 
@@ -95,6 +97,7 @@ class InstancePool:
         phase: Phase = "search",
     ) -> None:
         self._workers = workers
+        self._together = workers if isinstance(workers, Together) else None
         self._store = store
         self._raise_failures = raise_failures
         self.succeeded = succeeded
@@ -114,6 +117,11 @@ class InstancePool:
         """How many instances are trained at a time."""
         return self._workers.width
 
+    @property
+    def trains_together(self) -> bool:
+        """Whether several instances of a model are trained with one call of the objective."""
+        return self._together is not None
+
     def train(self, jobs: Sequence[Job], ahead: Iterable[Job] = ()) -> Iterator[Trained]:
         """Train instances, or take them from the store.
 
@@ -121,7 +129,8 @@ class InstancePool:
             jobs:
                 The instances that are needed, each once.
             ahead:
-                Instances that may be needed later: for workers that have nothing else to do.
+                Instances that may be needed later: for workers that have nothing else to do, or
+                to be trained together with those that are needed.
 
         Yields:
             Every instance of ``jobs``, in their order.
@@ -133,6 +142,8 @@ class InstancePool:
         self._take_from_store([job for job in jobs if self._key(job) not in self._trained])
         self._queue = self._missing(jobs)
         spare = self._missing(ahead) if self._workers.width > 1 else deque()
+        if self._together is not None:
+            self._queue, spare = self._by_model(self._queue, spare), deque()
         for job in jobs:
             key = self._key(job)
             pause = _FIRST_LOOK
@@ -213,6 +224,13 @@ class InstancePool:
             if key not in self._trained and not self._is_under_way(key)
         )
 
+    def _by_model(self, needed: deque[Job], ahead: deque[Job]) -> deque[Job]:
+        """Return what is needed, with more of the same models, one model after the other."""
+        models = {_model(job) for job in needed}
+        further = [job for job in ahead if _model(job) in models]
+        self._take_from_store(further)
+        return deque(sorted((*needed, *self._missing(further)), key=_model))
+
     def _is_under_way(self, key: Key) -> bool:
         return key in self._claimed or any(key == self._key(job) for job in self._running.values())
 
@@ -226,6 +244,8 @@ class InstancePool:
         for key, job in list(islice(self._claimed.items(), idle)):
             self._running[self._workers.submit(job)] = job
             del self._claimed[key]
+        if self._together is not None:
+            self._together.begin()
 
     def _claim(self, queue: deque[Job], at_most: int) -> None:
         """Claim the next instances of a queue; puts back those that others are training."""
@@ -259,6 +279,10 @@ class InstancePool:
             raise
 
     def _n_to_claim(self) -> int:
+        if self._together is not None and self._queue:
+            # Those of one model: other processes on the store shall find something to do.
+            first = _model(self._queue[0])
+            return sum(1 for _ in takewhile(lambda job: _model(job) == first, self._queue))
         width = self._workers.width
         if not self._n_timed:
             return width
@@ -425,6 +449,10 @@ def open_pool(
     # Our own workers end first, so that the pool knows what does not get finished any more.
     with closing(pool), closing(workers):
         yield pool
+
+
+def _model(job: Job) -> int:
+    return job.number
 
 
 def check_store(store: InstanceStore | None) -> InstanceStore | None:

@@ -23,6 +23,7 @@ from optuna_robust.arguments import check_count
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
+from optuna_robust.parallel._together import Together
 from optuna_robust.process import Process
 from optuna_robust.process import this_process
 
@@ -60,6 +61,11 @@ def worker_index() -> int:
         0
     """
     return int(os.environ.get(_WORKER, "0"))
+
+
+def is_worker() -> bool:
+    """Tell whether this is one of the ``n_jobs`` worker processes."""
+    return _WORKER in os.environ
 
 
 class Workers(Protocol):
@@ -196,6 +202,8 @@ def make_workers(evaluator: Evaluator, n_jobs: int, executor: Executor | None) -
             )
             n_jobs = told or _n_cores()
         return ExecutorWorkers(evaluator, executor, n_jobs)
+    if n_jobs == 1 and evaluator.takes_several:
+        return Together(evaluator.evaluate_together)
     if n_jobs == 1:
         return InProcess(evaluator.evaluate)
     return LokyWorkers(evaluator, n_jobs)
@@ -217,6 +225,30 @@ def check_workers(n_jobs: object, executor: object) -> int:
     if n_jobs == -1:
         return _n_cores()
     return check_count("n_jobs", n_jobs, minimum=1)
+
+
+def check_instances_per_call(
+    instances_per_call: object, *, takes_several: bool, in_this_process: bool
+) -> int | None:
+    """Return how many instances an objective that takes several gets at each call.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is less than 1, or the objective takes one instance at a time.
+    """
+    if instances_per_call is None:
+        return None
+    found = check_count("instances_per_call", instances_per_call, minimum=1)
+    if not takes_several:
+        raise ValueError(
+            f"instances_per_call={found} is for an objective with a parameter named 'instances'."
+        )
+    if not in_this_process:
+        raise ValueError(
+            f"instances_per_call={found} is for n_jobs=1 and no executor: workers get one "
+            "instance at a time."
+        )
+    return found
 
 
 def _n_cores() -> int:

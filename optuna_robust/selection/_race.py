@@ -40,6 +40,8 @@ class RaceOptions:
         sign: -1 if losses are turned round to be minimised, else 1.
         on_failure: ``"worst"`` or ``"drop"``; failures that raise do not get here.
         max_failures: A model is removed when more than this share of ``n_instances`` failed.
+        instances_per_call: For an objective that takes several instances of a model at a time: how
+            many; None: those that are needed.
     """
 
     n_instances: int
@@ -48,6 +50,7 @@ class RaceOptions:
     sign: int
     on_failure: str
     max_failures: float
+    instances_per_call: int | None = None
 
 
 class Race:
@@ -171,7 +174,9 @@ class Race:
         )
 
     def _ahead(self, due: tuple[int, ...]) -> Iterator[Job]:
-        """Return instances that the next waves may need, for workers that are idle before."""
+        """Return instances that the next waves may need, to be trained with this one."""
+        if self._pool.trains_together:
+            return self._with_these(due)
         in_wave = set(due)
         # Those that are trained now are the likeliest to be trained on.
         order = (*due, *(model for model in self.alive if model not in in_wave))
@@ -184,6 +189,20 @@ class Race:
         )
         # Now: taking the wave's losses changes the numbers.
         return iter(list(itertools.islice(later, self._pool.width)))
+
+    def _with_these(self, due: tuple[int, ...]) -> Iterator[Job]:
+        """Return the next instances of the models of a wave, for the same call of the objective.
+
+        Nobody is removed before the rule's next look: until then they are needed for certain.
+        """
+        most = self._options.n_instances
+        looks: Callable[[int], bool] = getattr(self._rule, "eliminates_at", lambda n: True)
+        for model in due:
+            first = self._n_taken[model] + 1
+            upto = next((n for n in range(first, most) if looks(n)), most)
+            if self._options.instances_per_call is not None:
+                upto = min(self._n_taken[model] + self._options.instances_per_call, most)
+            yield from (self._make_job(model, number) for number in range(first, upto))
 
     def _take(self, model: int, trained: Trained) -> str | None:
         """Take an instance into account; returns why the model cannot go on, if so."""

@@ -32,6 +32,7 @@ from optuna_robust.instance import check_sources
 from optuna_robust.instance import Instance
 from optuna_robust.instance import SOURCES
 from optuna_robust.objective import check_unwrapped
+from optuna_robust.parallel import check_instances_per_call
 from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import open_pool
@@ -81,6 +82,7 @@ def robust_select(
     n_jobs: int = 1,
     executor: Executor | None = None,
     store: InstanceStore | None = None,
+    instances_per_call: int | None = None,
     study: Study | None = None,
     train_survivors: bool = False,
     show_progress_bar: bool = False,
@@ -176,6 +178,10 @@ def robust_select(
             An :class:`~optuna_robust.InstanceStore` that keeps every instance, and knows those
             that were trained before; a selection that was killed goes on from it. Default: none,
             so that two calls share nothing.
+        instances_per_call:
+            For an objective that takes several instances: how many of a model it gets at each
+            call; those that are not needed are kept in the store, and do not count. Default:
+            those that are needed, one for a model and wave, or all of a warm-up.
         study:
             Gets every model as a trial: COMPLETE if it survives, else PRUNED.
         train_survivors:
@@ -209,6 +215,11 @@ def robust_select(
     tolerance = check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
     n_jobs = check_workers(n_jobs, executor)
     check_store(store)
+    per_call = check_instances_per_call(
+        instances_per_call,
+        takes_several=evaluator.takes_several,
+        in_this_process=n_jobs == 1 and executor is None,
+    )
     eliminates = chosen_rule(
         rule,
         criterion=chosen,
@@ -233,7 +244,9 @@ def robust_select(
         return Job(chosen_from.params[model], instance, model, DIRECTIONS[maximises])
 
     sign = -1 if maximises else 1
-    options = RaceOptions(n_instances, n_select, chosen, sign, on_failure, float(max_failures))
+    options = RaceOptions(
+        n_instances, n_select, chosen, sign, on_failure, float(max_failures), per_call
+    )
     settings = Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,))
     if study is not None:
         check_settings(study, settings)

@@ -61,7 +61,7 @@ def with_instance_given(trial: optuna.Trial, instance: int) -> float:
         (Task(), 2.0),
         (functools.partial(with_data, 1), 2.0),
         (lambda trial: trial.number, 3.0),
-        (lambda trial, instances=7: instances, 7.0),
+        (lambda trial, instance_=7: instance_, 7.0),
         (lambda trial, **options: len(options), 0.0),
     ],
     ids=[

@@ -1,0 +1,242 @@
+"""Networks under training, of one instance or of several at once, and one way to deal with both.
+
+A tensor of several instances has their axis first. With one instance, the network is trained as
+everybody does it; of several, the parameters are stacked, and PyTorch's ``torch.func`` runs all
+with one call. An optimizer that treats every number on its own then does for each instance what it
+would do for that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import copy
+from typing import Any
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch import Tensor
+from torch.func import functional_call
+from torch.func import grad
+from torch.func import stack_module_state
+from torch.func import vmap
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from optuna_robust.training._options import Columns
+from optuna_robust.training._options import TrainingOptions
+
+
+class Networks(Protocol):
+    """Networks under training."""
+
+    def step(self, batch: Columns) -> None:
+        """Take one optimizer step on a batch of each instance, of shape (n, batch, …)."""
+
+    def end_epoch(self, metrics: Tensor) -> None:
+        """Move schedules on that go by epochs; metrics have the shape (n,)."""
+
+    def predict(self, inputs: Columns) -> Tensor:
+        """Return predictions of all instances for the same rows, of shape (n, rows, …)."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of parameters and buffers, with the axis of instances first."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these instances only; of one instance, with it or with none."""
+
+
+class SingleNetwork:
+    """One network, trained by itself.
+
+    Args:
+        module:
+            The network, on its device.
+        options:
+            How it is trained.
+    """
+
+    def __init__(self, module: nn.Module, options: TrainingOptions) -> None:
+        self._module = module
+        self._loss = options.loss
+        self._optimizer = options.optimizer(list(module.parameters()))
+        self._schedule = _Schedule(self._optimizer, options)
+
+    def step(self, batch: Columns) -> None:
+        """Take one optimizer step."""
+        *inputs, target = (column[0] for column in batch)
+        self._module.train()
+        self._optimizer.zero_grad()
+        self._loss(self._module(*inputs), target).backward()
+        self._optimizer.step()
+        self._schedule.end_step()
+
+    def end_epoch(self, metrics: Tensor) -> None:
+        """Move the schedule on."""
+        self._schedule.end_epoch(float(metrics[0]))
+
+    @torch.no_grad()
+    def predict(self, inputs: Columns) -> Tensor:
+        """Return predictions, of shape (1, rows, …)."""
+        self._module.eval()
+        predictions: Tensor = self._module(*inputs)
+        return predictions[None]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of parameters and buffers."""
+        return {
+            name: value.detach().clone()[None] for name, value in self._module.state_dict().items()
+        }
+
+    def keep(self, rows: Tensor) -> None:
+        """There is nothing to leave out."""
+
+
+class StackedNetworks:
+    """Several networks of the same architecture, trained together.
+
+    Args:
+        modules:
+            The networks, on their device.
+        options:
+            How they are trained.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], options: TrainingOptions) -> None:
+        self._parameters, self._buffers = stack_module_state(list(modules))
+        self._skeleton = copy.deepcopy(modules[0]).to("meta")
+        self._loss = options.loss
+        self._optimizer = options.optimizer(list(self._parameters.values()))
+        self._schedule: _Schedule | _OwnSchedules = _Schedule(self._optimizer, options)
+        if self._schedule.looks_at_metrics:
+            self._schedule = _OwnSchedules(len(modules), options)
+        self._gradients = vmap(grad(self._loss_of_one))
+        # With the same inputs for all instances.
+        self._predictions = vmap(self._call, in_dims=(0, 0, None))
+
+    def _call(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Columns
+    ) -> Tensor:
+        predictions: Tensor = functional_call(self._skeleton, (parameters, buffers), inputs)
+        return predictions
+
+    def _loss_of_one(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Columns
+    ) -> Tensor:
+        return self._loss(self._call(parameters, buffers, batch[:-1]), batch[-1])
+
+    def step(self, batch: Columns) -> None:
+        """Take one optimizer step of all instances."""
+        self._skeleton.train()
+        gradients = self._gradients(self._parameters, self._buffers, batch)
+        for name, parameter in self._parameters.items():
+            parameter.grad = gradients[name]
+        factors = self._schedule.factors
+        if factors is None:
+            self._optimizer.step()
+        else:
+            self._step_by(factors.to(batch[-1].device))
+        self._schedule.end_step()
+
+    @torch.no_grad()
+    def _step_by(self, factors: Tensor) -> None:
+        """Take a step with a learning rate of its own for each instance.
+
+        A step of these optimizers is proportional to the learning rate.
+        """
+        before = [parameter.clone() for parameter in self._parameters.values()]
+        self._optimizer.step()
+        for old, new in zip(before, self._parameters.values(), strict=True):
+            shape = (-1,) + (1,) * (new.ndim - 1)
+            new.copy_(torch.lerp(old, new, factors.to(new.dtype).view(shape)))
+
+    def end_epoch(self, metrics: Tensor) -> None:
+        """Move the schedules on."""
+        self._schedule.end_epoch(metrics)
+
+    @torch.no_grad()
+    def predict(self, inputs: Columns) -> Tensor:
+        """Return predictions, of shape (n, rows, …)."""
+        self._skeleton.eval()
+        return self._predictions(self._parameters, self._buffers, inputs)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of parameters and buffers."""
+        return {
+            name: value.detach().clone()
+            for name, value in (*self._parameters.items(), *self._buffers.items())
+        }
+
+    @torch.no_grad()
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these instances only: their parameters, and what the optimizer knows."""
+        for parameter in self._parameters.values():
+            shape = parameter.shape
+            parameter.grad = None
+            parameter.data = parameter.data[rows]
+            state = self._optimizer.state[parameter]
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == shape:
+                    state[name] = value[rows]
+        self._buffers = {name: value[rows] for name, value in self._buffers.items()}
+        self._schedule.keep(rows)
+
+
+class _Schedule:
+    """The learning-rate schedule of an optimizer, which is that of all its instances."""
+
+    factors: Tensor | None = None
+
+    def __init__(self, optimizer: Any, options: TrainingOptions) -> None:
+        self._scheduler = None if options.scheduler is None else options.scheduler(optimizer)
+        self._by_step = options.by_step
+        self.looks_at_metrics = isinstance(self._scheduler, ReduceLROnPlateau)
+
+    def end_step(self) -> None:
+        if self._scheduler is not None and self._by_step:
+            self._scheduler.step()
+
+    def end_epoch(self, metric: float | Tensor) -> None:
+        if self._scheduler is None or self._by_step:
+            return
+        if self.looks_at_metrics:
+            self._scheduler.step(metric)
+        else:
+            self._scheduler.step()
+
+    def keep(self, rows: Tensor) -> None:
+        """It is the same for all."""
+
+
+class _OwnSchedules:
+    """A schedule for each instance, of those that look at the metric of an epoch.
+
+    Each drives an optimizer of its own that has nothing to do; its learning rate, over the one
+    that it began with, is what the steps of this instance are multiplied by.
+    """
+
+    looks_at_metrics = True
+
+    def __init__(self, n: int, options: TrainingOptions) -> None:
+        self._optimizers = [options.optimizer([torch.zeros(1)]) for _ in range(n)]
+        self._schedules = [_Schedule(optimizer, options) for optimizer in self._optimizers]
+        self._first_rate = self._rate(self._optimizers[0])
+        self.factors = torch.ones(n, dtype=torch.float64)
+
+    @staticmethod
+    def _rate(optimizer: Any) -> float:
+        return float(optimizer.param_groups[0]["lr"])
+
+    def end_step(self) -> None:
+        """Metrics come by epochs."""
+
+    def end_epoch(self, metrics: Tensor) -> None:
+        for schedule, metric in zip(self._schedules, metrics.tolist(), strict=True):
+            schedule.end_epoch(metric)
+        rates = [self._rate(optimizer) for optimizer in self._optimizers]
+        self.factors = torch.tensor(rates, dtype=torch.float64) / self._first_rate
+
+    def keep(self, rows: Tensor) -> None:
+        kept = rows.tolist()
+        self._optimizers = [self._optimizers[row] for row in kept]
+        self._schedules = [self._schedules[row] for row in kept]
+        self.factors = self.factors[rows.cpu()]

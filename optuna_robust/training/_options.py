@@ -1,0 +1,60 @@
+"""How networks are trained: what is the same for all instances of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torch import Tensor
+
+
+ModelFactory: TypeAlias = Callable[[], nn.Module]
+# Predictions and targets of a batch, or of all validation rows; gives one number.
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+# Inputs, and last the target; rows along the first axis.
+Columns: TypeAlias = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How networks are trained; see :func:`~optuna_robust.training.train_instances`."""
+
+    loss: Loss
+    metric: Loss
+    optimizer: Callable[[list[Tensor]], Any]
+    n_epochs: int
+    batch_size: int
+    sample_size: int
+    scheduler: Callable[[Any], Any] | None
+    by_step: bool
+    patience: int | None
+    reduced_precision: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The data: the training population, and what the metric is of."""
+
+    population: Columns
+    validation: Columns
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.population[-1].device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What networks must be of; None if the data do not tell."""
+        return next((each.dtype for each in self.population if each.is_floating_point()), None)
+
+    def to(self, device: torch.device) -> Parts:
+        """Return the same on another device."""
+        return Parts(
+            tuple(column.to(device) for column in self.population),
+            tuple(column.to(device) for column in self.validation),
+        )

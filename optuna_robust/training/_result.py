@@ -1,0 +1,74 @@
+"""What comes of training several instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch import Tensor
+
+from optuna_robust.criteria import FloatArray
+from optuna_robust.training._options import Columns
+from optuna_robust.training._options import Loss
+from optuna_robust.training._options import ModelFactory
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Instances of a model, trained by :func:`~optuna_robust.training.train_instances`.
+
+    Attributes:
+        losses: The metric of each instance on the validation data, shape (n_instances,); NaN or
+            infinity for one that diverged.
+        learning_curves: The metric after each epoch, shape (n_instances, n_epochs), NaN after an
+            instance ended.
+        n_epochs: How many epochs each instance was trained, shape (n_instances,).
+        method: How they were trained: ``"vmap"`` (together), ``"processes"`` or ``"loop"``.
+        device: Where, for example ``"cuda:0"``.
+        seconds: How long it took.
+        states: The ``state_dict`` of each instance, on the CPU.
+    """
+
+    losses: FloatArray
+    learning_curves: FloatArray
+    n_epochs: npt.NDArray[np.int64]
+    method: str
+    device: str
+    seconds: float
+    states: tuple[dict[str, Tensor], ...] = field(repr=False)
+    model_factory: ModelFactory = field(repr=False)
+
+    def model(self, index: int) -> nn.Module:
+        """Return the trained network of one instance, on the CPU, ready for predictions."""
+        module = self.model_factory()
+        dtype = next(value.dtype for value in self.states[index].values())
+        module.to(dtype=dtype).load_state_dict(self.states[index])
+        return module.eval()
+
+    @torch.no_grad()
+    def evaluate(self, data: Columns, metric: Loss, *, rows_at_once: int = 4096) -> FloatArray:
+        """Return a metric of each instance on other data, such as test data.
+
+        Args:
+            data:
+                Inputs, and last the target, on the CPU; rows along the first axis.
+            metric:
+                ``metric(predictions, targets)``, one number over all rows.
+            rows_at_once:
+                Rows of a call.
+
+        Returns:
+            Shape (n_instances,).
+        """
+        *inputs, target = data
+        parts = list(zip(*(column.split(rows_at_once) for column in inputs), strict=True))
+        values = []
+        for index in range(len(self.states)):
+            module = self.model(index)
+            predictions = torch.cat([module(*part) for part in parts])
+            values.append(float(metric(predictions, target)))
+        return np.array(values, dtype=np.float64)

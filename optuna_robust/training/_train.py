@@ -1,0 +1,252 @@
+"""Train instances of a PyTorch model: together, in processes, or one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import logging
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
+from optuna_robust.instance import Instance
+from optuna_robust.parallel import check_workers
+from optuna_robust.parallel import is_worker
+from optuna_robust.training._arguments import check_callable
+from optuna_robust.training._arguments import check_columns
+from optuna_robust.training._arguments import check_device
+from optuna_robust.training._arguments import check_instances
+from optuna_robust.training._arguments import check_sample_size
+from optuna_robust.training._chunk import in_chunks
+from optuna_robust.training._chunk import new_network
+from optuna_robust.training._fit import Fitted
+from optuna_robust.training._memory import instances_at_once
+from optuna_robust.training._options import Loss
+from optuna_robust.training._options import ModelFactory
+from optuna_robust.training._options import Parts
+from optuna_robust.training._options import TrainingOptions
+from optuna_robust.training._processes import in_processes
+from optuna_robust.training._result import TrainingResult
+from optuna_robust.training._support import new_optimizer
+from optuna_robust.training._support import reason_against
+
+
+_logger = logging.getLogger(__name__)
+
+_METHODS = ("auto", "vmap", "processes", "loop")
+_INTERVALS = ("epoch", "step")
+
+
+def train_instances(
+    model_factory: ModelFactory,
+    data: Sequence[Tensor],
+    instances: Sequence[Instance],
+    *,
+    validation: Sequence[Tensor],
+    loss: Loss,
+    optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
+    n_epochs: int,
+    batch_size: int,
+    metric: Loss | None = None,
+    sample_size: int | None = None,
+    scheduler: Callable[[Any], Any] | None = None,
+    scheduler_interval: str = "epoch",
+    patience: int | None = None,
+    method: str = "auto",
+    n_jobs: int = -1,
+    device: str | torch.device | None = None,
+    max_together: int | None = None,
+    reduced_precision: bool = False,
+) -> TrainingResult:
+    """Train several instances of a model, each as it would be trained alone.
+
+    Each instance has its own initial weights (``instance.seed``), training sample
+    (``instance.sample``), order of the data (``instance.torch_generator()``), optimizer state,
+    learning-rate schedule and end.
+
+    On a GPU they are trained together: small networks leave most of it idle. Their parameters are
+    stacked, and ``torch.func.vmap`` runs all with one call. On a CPU that is no faster than one
+    after the other, and processes with a thread each are. ``method="auto"`` chooses; the result
+    says which it was, and all give the same up to rounding.
+
+    **Not trained together** are instances of a network with batch statistics (batch
+    normalisation), random layers (dropout) or recurrent layers (``nn.LSTM``), with frozen
+    parameters, or whose forward goes by the data (``if x.sum() > 0``, ``.item()``); nor with an
+    optimizer that does not treat every number on its own (LBFGS, Muon, Adafactor). With
+    ``"auto"`` those that are recognised are trained one after the other on a GPU. They are
+    trained under a lock, since random layers use global generators. ``loss`` must be a mean over
+    the batch, and not depend on other state.
+
+    Example:
+        >>> import torch
+        >>> from functools import partial
+        >>> import optuna_robust as opr
+        >>> from optuna_robust.training import train_instances
+        >>> x = torch.linspace(-1, 1, 256)[:, None]
+        >>> data = (x, x**2)
+        >>> result = train_instances(
+        ...     lambda: torch.nn.Sequential(
+        ...         torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+        ...     ),
+        ...     data,
+        ...     [opr.Instance(number) for number in range(3)],
+        ...     validation=data,
+        ...     loss=torch.nn.functional.mse_loss,
+        ...     optimizer=partial(torch.optim.Adam, lr=0.01),
+        ...     n_epochs=5,
+        ...     batch_size=32,
+        ...     sample_size=128,
+        ...     method="vmap",
+        ... )
+        >>> result.losses.shape, result.learning_curves.shape
+        ((3,), (3, 5))
+
+    Args:
+        model_factory:
+            Returns a new network; its weights come from the global generators, which are seeded
+            for each instance.
+        data:
+            The training population: inputs, and last the target, with rows along the first axis.
+            The network is called as ``network(*inputs)``.
+        instances:
+            Which instances; each once.
+        validation:
+            What the metric is of, likewise.
+        loss:
+            ``loss(predictions, targets)``: the mean over a batch.
+        optimizer:
+            Makes one of a list of parameters, for example ``partial(torch.optim.AdamW, lr=1e-3)``.
+        n_epochs:
+            Most epochs.
+        batch_size:
+            Rows of a batch; the last one of an epoch may be smaller.
+        metric:
+            ``metric(predictions, targets)`` over all validation rows, to be minimised. Default:
+            the loss.
+        sample_size:
+            Rows of a training sample. Default: the whole population.
+        scheduler:
+            Makes a learning-rate scheduler of an optimizer; with ``ReduceLROnPlateau`` each
+            instance goes by its own metric.
+        scheduler_interval:
+            ``"epoch"`` (default) or ``"step"``: when it moves on.
+        patience:
+            An instance ends whose metric has not improved for so many epochs, and its best epoch
+            is kept. Default: all epochs, and the last is kept.
+        method:
+            ``"auto"``, ``"vmap"`` (together), ``"processes"`` or ``"loop"`` (one after the other).
+        n_jobs:
+            Processes, each with one thread; -1: as many as there are cores.
+        device:
+            Where to train. Default: the first GPU if there is one, else the CPU.
+        max_together:
+            Most instances that are trained together. Default: as many as half of the memory that
+            is free can hold, by an estimate.
+        reduced_precision:
+            Let a GPU use TF32, which is faster. By default float32 is float32.
+
+    Returns:
+        Losses, learning curves and trained networks.
+
+    Raises:
+        ImportError: If joblib is needed and not installed.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or unknown, data do not fit each other, or
+            ``method="vmap"`` cannot train these networks together; the message says why.
+    """
+    began = time.perf_counter()
+    population, checked = check_columns("data", data), check_columns("validation", validation)
+    if len(population) != len(checked):
+        raise ValueError(
+            f"validation must have as many tensors as data, {len(population)}, but had "
+            f"{len(checked)}."
+        )
+    chosen = check_instances(instances)
+    options = TrainingOptions(
+        loss=check_callable("loss", loss),
+        metric=loss if metric is None else check_callable("metric", metric),
+        optimizer=check_callable("optimizer", optimizer),
+        n_epochs=check_count("n_epochs", n_epochs, minimum=1),
+        batch_size=check_count("batch_size", batch_size, minimum=1),
+        sample_size=check_sample_size(sample_size, len(population[-1])),
+        scheduler=None if scheduler is None else check_callable("scheduler", scheduler),
+        by_step=check_choice("scheduler_interval", scheduler_interval, _INTERVALS) == "step",
+        patience=None if patience is None else check_count("patience", patience, minimum=1),
+        reduced_precision=bool(reduced_precision),
+    )
+    check_choice("method", method, _METHODS)
+    n_jobs = check_workers(n_jobs, None)
+    if max_together is not None:
+        check_count("max_together", max_together, minimum=1)
+    place = check_device(device)
+    parts = Parts(population, checked)
+    first = new_network(check_callable("model_factory", model_factory), chosen[0], parts.dtype)
+    how = _chosen_method(
+        method, place, len(chosen), n_jobs, reason_against(first, new_optimizer(first, optimizer))
+    )
+    if how == "processes":
+        fitted = in_processes(model_factory, parts, chosen, options, n_jobs=n_jobs)
+    else:
+        n_together = 1
+        if how == "vmap":
+            n_together = max_together or instances_at_once(first, population, options, place)
+        fitted = in_chunks(model_factory, parts.to(place), chosen, options, n_together)
+    return _result(fitted, model_factory, how, place, time.perf_counter() - began)
+
+
+def _chosen_method(
+    method: str, device: torch.device, n: int, n_jobs: int, against: str | None
+) -> str:
+    """Return how instances are trained, and say so.
+
+    Raises:
+        ValueError: If the user's method cannot do it.
+    """
+    if method == "vmap" and against is not None:
+        raise ValueError(
+            f"method='vmap' cannot train this network's instances together: {against}. "
+            "Use method='loop' or 'processes'."
+        )
+    if method == "processes" and device.type != "cpu":
+        raise ValueError(
+            f"method='processes' trains on the CPU, but device was {str(device)!r}; several "
+            "processes on one GPU are slower than method='vmap'."
+        )
+    if method != "auto":
+        chosen = method
+    elif device.type == "cpu":
+        chosen = "processes" if n > 1 and n_jobs > 1 and not is_worker() else "loop"
+    else:
+        chosen = "vmap" if n > 1 and against is None else "loop"
+    told = f"{n} instances on {device}: {chosen}"
+    if method == "auto" and device.type != "cpu" and n > 1 and against is not None:
+        told += f", not together, since {against}"
+    _logger.info("%s", told)
+    return chosen
+
+
+def _result(
+    fitted: list[Fitted],
+    model_factory: ModelFactory,
+    method: str,
+    device: torch.device,
+    seconds: float,
+) -> TrainingResult:
+    return TrainingResult(
+        losses=torch.cat([each.losses for each in fitted]).numpy(),
+        learning_curves=torch.cat([each.learning_curves for each in fitted]).numpy(),
+        n_epochs=torch.cat([each.n_epochs for each in fitted]).numpy(),
+        method=method,
+        device=str(device),
+        seconds=seconds,
+        states=tuple(
+            {name: value.cpu() for name, value in state.items()}
+            for each in fitted
+            for state in each.states
+        ),
+        model_factory=model_factory,
+    )
