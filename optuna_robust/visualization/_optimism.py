@@ -49,6 +49,7 @@ class _OptimismInfo(NamedTuple):
     statistic: str
     confidence: float
     n_instances: int
+    n_compared: int
     once: bool
 
 
@@ -109,7 +110,7 @@ def _get_optimism_info(
     confirmation: ConfirmationResult | None, n_models: int, noun: str, loss_name: str | None
 ) -> _OptimismInfo:
     if confirmation is None:
-        return _OptimismInfo([], 0, noun, loss_name or "loss", "minimize", "", 0.0, 0, False)
+        return _OptimismInfo([], 0, noun, loss_name or "loss", "minimize", "", 0.0, 0, 0, False)
     direction = confirmation.direction
     # One training before is compared with the mean of the fresh ones, not with a criterion.
     once = confirmation.models[0].n_compared == 1
@@ -129,6 +130,7 @@ def _get_optimism_info(
         statistic=_label(name, direction),
         confidence=confirmation.confidence,
         n_instances=len(confirmation.instance_numbers),
+        n_compared=confirmation.models[0].n_compared,
         once=once,
     )
 
@@ -209,7 +211,11 @@ def _get_optimism_plot(info: _OptimismInfo) -> go.Figure:
     figure = _style.new_figure(
         _TITLE,
         f"{info.statistic} of {info.n_instances} fresh instances, {info.confidence:.0%} intervals"
-        + ("; the search trained every model once" if info.once else ""),
+        + (
+            "; the search trained every model once"
+            if info.once
+            else f"; optimism compares {info.n_compared} with {info.n_compared} instances"
+        ),
         xaxis=_style.axis(
             x_title,
             range=[
