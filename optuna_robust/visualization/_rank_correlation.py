@@ -91,7 +91,8 @@ def plot_rank_correlation(
 
 def _get_rank_correlation_info(curves: Curves, step_name: str = "epoch") -> _RankCorrelationInfo:
     rankable = curves.rankable()
-    taus = np.array([_taus(values) for values in rankable]).reshape(-1, len(curves.epochs))
+    taus = np.array([_taus(values) for values in rankable])
+    taus = taus.reshape(len(rankable), len(curves.epochs))
     known = ~np.isnan(taus).all(axis=0)
     return _RankCorrelationInfo(
         epochs=[epoch for epoch, seen in zip(curves.epochs, known, strict=True) if seen],

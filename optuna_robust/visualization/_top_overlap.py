@@ -101,7 +101,7 @@ def _get_top_overlap_info(
 ) -> _TopOverlapInfo:
     rankable = curves.rankable()
     overlaps = np.array([_overlaps(values, share) for values in rankable])
-    overlaps = overlaps.reshape(-1, len(curves.epochs))
+    overlaps = overlaps.reshape(len(rankable), len(curves.epochs))
     known = ~np.isnan(overlaps).all(axis=0)
     chances = [_n_best(len(values), share) / len(values) for values in rankable]
     return _TopOverlapInfo(
