@@ -12,6 +12,7 @@ from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.selection_cost import command as selection_cost
 from benchmarks.selection_cost import error_rate
+from benchmarks.training_throughput import command as training_throughput
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     overheads.add_parser(subparsers)
     selection_cost.add_parser(subparsers)
     error_rate.add_parser(subparsers)
+    training_throughput.add_parser(subparsers)
     args = parser.parse_args(given)
     status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
     return status

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 import os
 from pathlib import Path
 
-from tqdm import tqdm
-
-from benchmarks.calorimeter.events_file import write_events
+from benchmarks.calorimeter import study_command
 from benchmarks.calorimeter.setting import DATASETS
-from benchmarks.calorimeter.simulation import blocks
+from benchmarks.calorimeter.simulated_file import simulate_to_file
 from benchmarks.calorimeter.simulation import simulate
 from benchmarks.options import at_least
-from optuna_robust.progress import seconds_between_updates
 
 
 _PAGE = "calorimeter-validation.html"
@@ -24,12 +20,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this command to those of ``python -m benchmarks``."""
     parser = subparsers.add_parser(
         "calorimeter",
-        help="photon clusters in a calorimeter: events",
+        help="photon clusters in a calorimeter: events, and studies of networks",
         description="The calorimeter problem of doi:10.1109/ACCESS.2025.3578926.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_simulate(commands)
     _add_validate(commands)
+    study_command.add_sample_size(commands)
+    study_command.add_initialization(commands)
 
 
 def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,19 +87,14 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 def _simulate(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.out.is_dir():
         parser.error(f"--out must be a file, but {args.out} is a folder")
-    setting = DATASETS[args.dataset]
-    parts = blocks(setting, args.events, seed=args.seed, n_jobs=args.jobs or os.cpu_count() or 1)
-    about = {"dataset": args.dataset, "seed": args.seed, "constants": asdict(setting)}
     try:
-        with tqdm(total=args.events, unit=" events", mininterval=seconds_between_updates()) as bar:
-            write_events(
-                args.out,
-                parts,
-                n=args.events,
-                cell_size=setting.cell_size,
-                about=about,
-                on_written=bar.update,
-            )
+        simulate_to_file(
+            args.out,
+            args.dataset,
+            args.events,
+            seed=args.seed,
+            n_jobs=args.jobs or os.cpu_count() or 1,
+        )
     except KeyboardInterrupt:
         print(f"Stopped. {args.out} was not written.")
         return 130
@@ -116,6 +109,7 @@ def _simulate(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 def _validate(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str) -> int:
     # Plotly takes long to import, and the other commands do without it.
     from benchmarks.calorimeter import validation_page  # noqa: PLC0415
+    from benchmarks.pages import write_page  # noqa: PLC0415
 
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -130,6 +124,6 @@ def _validate(parser: argparse.ArgumentParser, args: argparse.Namespace, command
     print(f"`{command}`\n\n{table}")
     figures = validation_page.figures(events, n=args.events // 10, seed=args.seed)
     page = args.out / _PAGE
-    validation_page.write_page(page, figures, table, "Simulated photon clusters")
+    write_page(page, figures, table, "Simulated photon clusters")
     print(f"\nFigures: {page}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -53,19 +52,6 @@ def figures(events: Mapping[str, Events], *, n: int, seed: int) -> list[go.Figur
         _truth_figure(events),
         *(_examples_figure(name, each) for name, each in events.items()),
     ]
-
-
-def write_page(path: Path, every: list[go.Figure], table: str, title: str) -> None:
-    """Write figures, below a table, as one HTML page that needs no network."""
-    parts = [
-        figure.to_html(full_html=False, include_plotlyjs=number == 0)
-        for number, figure in enumerate(every)
-    ]
-    path.write_text(
-        f"<!doctype html><html><head><meta charset='utf-8'><title>{title}</title></head>"
-        f"<body><h1>{title}</h1><pre>{table}</pre>{''.join(parts)}</body></html>\n",
-        encoding="utf-8",
-    )
 
 
 def _response_figure(n: int, seed: int) -> go.Figure:

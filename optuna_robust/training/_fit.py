@@ -70,6 +70,11 @@ def fit(
         for batch in _batches([generators[row] for row in going], options):
             rows = sample.gather(1, batch.to(device))
             networks.step(tuple(column[rows] for column in population))
+        is_last = epoch + 1 == options.n_epochs
+        if (epoch + 1) % options.evaluate_every and not is_last:
+            networks.end_epoch(None)
+            n_epochs[going] += 1
+            continue
         metrics = _metrics(networks, parts.validation, options.metric, rows_at_once=rows_at_once)
         curves[going, epoch] = metrics
         n_epochs[going] += 1

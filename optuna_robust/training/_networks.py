@@ -32,8 +32,8 @@ class Networks(Protocol):
     def step(self, batch: Columns) -> None:
         """Take one optimizer step on a batch of each instance, of shape (n, batch, …)."""
 
-    def end_epoch(self, metrics: Tensor) -> None:
-        """Move schedules on that go by epochs; metrics have the shape (n,)."""
+    def end_epoch(self, metrics: Tensor | None) -> None:
+        """Move schedules on that go by epochs; metrics have the shape (n,), if there are some."""
 
     def predict(self, inputs: Columns) -> Tensor:
         """Return predictions of all instances for the same rows, of shape (n, rows, …)."""
@@ -70,9 +70,9 @@ class SingleNetwork:
         self._optimizer.step()
         self._schedule.end_step()
 
-    def end_epoch(self, metrics: Tensor) -> None:
+    def end_epoch(self, metrics: Tensor | None) -> None:
         """Move the schedule on."""
-        self._schedule.end_epoch(float(metrics[0]))
+        self._schedule.end_epoch(None if metrics is None else float(metrics[0]))
 
     @torch.no_grad()
     def predict(self, inputs: Columns) -> Tensor:
@@ -149,7 +149,7 @@ class StackedNetworks:
             shape = (-1,) + (1,) * (new.ndim - 1)
             new.copy_(torch.lerp(old, new, factors.to(new.dtype).view(shape)))
 
-    def end_epoch(self, metrics: Tensor) -> None:
+    def end_epoch(self, metrics: Tensor | None) -> None:
         """Move the schedules on."""
         self._schedule.end_epoch(metrics)
 
@@ -195,13 +195,13 @@ class _Schedule:
         if self._scheduler is not None and self._by_step:
             self._scheduler.step()
 
-    def end_epoch(self, metric: float | Tensor) -> None:
+    def end_epoch(self, metric: float | Tensor | None) -> None:
         if self._scheduler is None or self._by_step:
             return
-        if self.looks_at_metrics:
-            self._scheduler.step(metric)
-        else:
+        if not self.looks_at_metrics:
             self._scheduler.step()
+        elif metric is not None:
+            self._scheduler.step(metric)
 
     def keep(self, rows: Tensor) -> None:
         """It is the same for all."""
@@ -229,7 +229,9 @@ class _OwnSchedules:
     def end_step(self) -> None:
         """Metrics come by epochs."""
 
-    def end_epoch(self, metrics: Tensor) -> None:
+    def end_epoch(self, metrics: Tensor | None) -> None:
+        if metrics is None:
+            return
         for schedule, metric in zip(self._schedules, metrics.tolist(), strict=True):
             schedule.end_epoch(metric)
         rates = [self._rate(optimizer) for optimizer in self._optimizers]

@@ -25,12 +25,13 @@ class TrainingOptions:
 
     loss: Loss
     metric: Loss
-    optimizer: Callable[[list[Tensor]], Any]
+    optimizer: Callable[..., Any]
     n_epochs: int
     batch_size: int
     sample_size: int
     scheduler: Callable[[Any], Any] | None
     by_step: bool
+    evaluate_every: int
     patience: int | None
     reduced_precision: bool
 

@@ -24,8 +24,8 @@ class TrainingResult:
     Attributes:
         losses: The metric of each instance on the validation data, shape (n_instances,); NaN or
             infinity for one that diverged.
-        learning_curves: The metric after each epoch, shape (n_instances, n_epochs), NaN after an
-            instance ended.
+        learning_curves: The metric after each epoch, shape (n_instances, n_epochs), NaN where it
+            was not looked at, and after an instance ended.
         n_epochs: How many epochs each instance was trained, shape (n_instances,).
         method: How they were trained: ``"vmap"`` (together), ``"processes"`` or ``"loop"``.
         device: Where, for example ``"cuda:0"``.

@@ -48,13 +48,14 @@ def train_instances(
     *,
     validation: Sequence[Tensor],
     loss: Loss,
-    optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
+    optimizer: Callable[..., torch.optim.Optimizer],
     n_epochs: int,
     batch_size: int,
     metric: Loss | None = None,
     sample_size: int | None = None,
     scheduler: Callable[[Any], Any] | None = None,
     scheduler_interval: str = "epoch",
+    evaluate_every: int = 1,
     patience: int | None = None,
     method: str = "auto",
     n_jobs: int = -1,
@@ -134,9 +135,13 @@ def train_instances(
             instance goes by its own metric.
         scheduler_interval:
             ``"epoch"`` (default) or ``"step"``: when it moves on.
+        evaluate_every:
+            Epochs from one look at the metric to the next; the last epoch is always looked at.
+            Default: 1. Where validation data are many and training samples small, looks cost most.
         patience:
-            An instance ends whose metric has not improved for so many epochs, and its best epoch
-            is kept. Default: all epochs, and the last is kept.
+            An instance ends whose metric has not improved for so many epochs, at the next look,
+            and the best epoch that was looked at is kept. Default: all epochs, and the last is
+            kept.
         method:
             ``"auto"``, ``"vmap"`` (together), ``"processes"`` or ``"loop"`` (one after the other).
         n_jobs:
@@ -175,6 +180,7 @@ def train_instances(
         sample_size=check_sample_size(sample_size, len(population[-1])),
         scheduler=None if scheduler is None else check_callable("scheduler", scheduler),
         by_step=check_choice("scheduler_interval", scheduler_interval, _INTERVALS) == "step",
+        evaluate_every=check_count("evaluate_every", evaluate_every, minimum=1),
         patience=None if patience is None else check_count("patience", patience, minimum=1),
         reduced_precision=bool(reduced_precision),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class _SampleSizeInfo(NamedTuple):
 
 
 def plot_sample_size(
-    losses: Mapping[str, Mapping[float, Sequence[float] | npt.NDArray[np.float64]]],
+    losses: Mapping[str, Mapping[Any, Sequence[float] | npt.NDArray[np.float64]]],
     *,
     direction: str = "minimize",
     loss_name: str | None = None,
@@ -88,7 +89,7 @@ def plot_sample_size(
 
 
 def _get_sample_size_info(
-    losses: Mapping[str, Mapping[float, Sequence[float] | npt.NDArray[np.float64]]],
+    losses: Mapping[str, Mapping[Any, Sequence[float] | npt.NDArray[np.float64]]],
     *,
     direction: str,
     loss_name: str,

@@ -23,6 +23,7 @@ def options(batch_size: int) -> TrainingOptions:
         sample_size=100,
         scheduler=None,
         by_step=False,
+        evaluate_every=1,
         patience=None,
         reduced_precision=False,
     )

@@ -142,6 +142,20 @@ def test_a_diverged_instance_does_not_disturb_the_others(
     np.testing.assert_allclose(result.losses[1:], clean.losses, rtol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["vmap", "loop"])
+def test_looks_at_the_metric_can_be_rare(method: str) -> None:
+    decay = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
+    every = trained(method, scheduler=decay, n_epochs=5)
+    rarely = trained(method, scheduler=decay, n_epochs=5, evaluate_every=2)
+    np.testing.assert_allclose(rarely.losses, every.losses)
+    looked_at = [1, 3, 4]
+    np.testing.assert_allclose(
+        rarely.learning_curves[:, looked_at], every.learning_curves[:, looked_at]
+    )
+    assert np.isnan(rarely.learning_curves[:, [0, 2]]).all()
+    assert rarely.n_epochs.tolist() == [5, 5, 5]
+
+
 def test_chunks_change_nothing() -> None:
     instances = [Instance(number) for number in range(5)]
     assert_alike(
@@ -286,6 +300,7 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
         ({"sample_size": 0}, ValueError, "sample_size must be at least 1"),
         ({"n_epochs": 0}, ValueError, "n_epochs must be at least 1"),
         ({"batch_size": 2.5}, TypeError, "batch_size must be an integer"),
+        ({"evaluate_every": 0}, ValueError, "evaluate_every must be at least 1"),
         ({"patience": 0}, ValueError, "patience must be at least 1"),
         ({"max_together": 0}, ValueError, "max_together must be at least 1"),
         ({"loss": 3}, TypeError, "loss must be callable"),

@@ -1,0 +1,108 @@
+"""Where the spread of losses comes from: weights and order, the training sample, or both.
+
+The paper's study (doi:10.1109/ACCESS.2025.3578926): internal sources (initial weights, order of
+the data) and external ones (the training sample) are switched on separately and together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+from scipy.stats import skew
+
+from benchmarks.calorimeter.inputs import Problem
+from benchmarks.calorimeter.inputs import UNITS
+from benchmarks.calorimeter.study import Report
+from benchmarks.calorimeter.study import Study
+from optuna_robust import SelectionResult
+from optuna_robust.comparison import bootstrap_interval
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.instance import Source
+
+
+SOURCES_OF: dict[str, tuple[Source, ...]] = {
+    "internal": ("init", "order"),
+    "external": ("sample",),
+    "both": ("init", "order", "sample"),
+}
+_COLOURS = {"internal": "#0072B2", "external": "#E69F00", "both": "#009E73"}
+_FEWEST_FOR_INTERVAL = 10
+
+
+def run(study: Study, names: Sequence[str], sample_size: int) -> Report:
+    """Train every model with each of the sources switched on, and report what they do."""
+    models = [{"model": name, "sample_size": sample_size} for name in names]
+    results = {
+        source: study.train(f"initialization/{source}", models, vary=vary)
+        for source, vary in SOURCES_OF.items()
+    }
+    losses = losses_by_source(results)
+    text = f"Training samples of {sample_size} events.\n\n{table(losses)}"
+    named = {f"-{source}": result for source, result in results.items()}
+    return Report(text, (figure(losses, study.problem),), named)
+
+
+def losses_by_source(
+    results: Mapping[str, SelectionResult],
+) -> dict[str, dict[str, FloatArray]]:
+    """Return losses by the model's name and the source."""
+    found: dict[str, dict[str, FloatArray]] = {}
+    for source, result in results.items():
+        for model, losses in zip(result.models, result.losses, strict=True):
+            found.setdefault(model["model"], {})[source] = losses
+    return found
+
+
+def table(losses: dict[str, dict[str, FloatArray]]) -> str:
+    """Return what each source does as a Markdown table, with 95 % bootstrap intervals of the std.
+
+    If sources act independently, their variances add up: the last row of a model is the root of
+    their sum.
+    """
+    lines = [
+        "| model | sources | instances | median | std | IQR | worst | skewness |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, by_source in losses.items():
+        for source, each in by_source.items():
+            median, iqr, worst = (get_criterion(c)(each) for c in ("median", "iqr", "max"))
+            lines.append(
+                f"| {name} | {source} | {np.isfinite(each).sum()} | {median:.4g} | "
+                f"{_spread(each)} | {iqr:.3g} | {worst:.4g} | {skew(each):.2f} |"
+            )
+        internal, external = (np.std(by_source[each], ddof=1) for each in ("internal", "external"))
+        summed = np.hypot(internal, external)
+        lines.append(f"| {name} | √(internal² + external²) | | | {summed:.3g} | | | |")
+    return "\n".join(lines)
+
+
+def _spread(losses: FloatArray) -> str:
+    spread = f"{np.std(losses, ddof=1):.3g}"
+    if len(losses) < _FEWEST_FOR_INTERVAL or not np.isfinite(losses).all():
+        return spread
+    interval = bootstrap_interval(losses, "std")
+    return f"{spread} [{interval.low:.3g}, {interval.high:.3g}]"
+
+
+def figure(losses: dict[str, dict[str, FloatArray]], problem: Problem) -> go.Figure:
+    """Return the figure: a box for each source, with its instances."""
+    drawn = go.Figure()
+    for source, colour in _COLOURS.items():
+        drawn.add_box(
+            x=[name for name, by_source in losses.items() for _ in by_source[source]],
+            y=np.concatenate([by_source[source] for by_source in losses.values()]),
+            name=f"{source}: {', '.join(SOURCES_OF[source])}",
+            boxpoints="all",
+            marker={"color": colour, "size": 4},
+        )
+    return drawn.update_layout(
+        title="Sources of variation",
+        template="plotly_white",
+        boxmode="group",
+        xaxis_title="model",
+        yaxis_title=UNITS[problem],
+    )

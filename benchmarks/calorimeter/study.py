@@ -1,0 +1,140 @@
+"""What the paper's studies have in common: all instances of some models, kept in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+import platform
+from typing import Any
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+import torch
+
+from benchmarks.calorimeter.baselines import BASELINES
+from benchmarks.calorimeter.events_file import EventsFile
+from benchmarks.calorimeter.inputs import Problem
+from benchmarks.calorimeter.models import PUBLISHED
+from benchmarks.calorimeter.parts import parts_of
+from benchmarks.calorimeter.training import NamedModels
+from optuna_robust import InstanceStore
+from optuna_robust import robust_select
+from optuna_robust import SelectionResult
+from optuna_robust.arguments import check_choice
+from optuna_robust.instance import SOURCES
+
+
+# The models without and with the inductive bias, and what else learns the same.
+MODELS: dict[Problem, tuple[str, str]] = {
+    "energy": ("Model 1", "Model 2"),
+    "position": ("Model 3", "Model 4"),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a study found.
+
+    Args:
+        text:
+            Markdown.
+        figures:
+            Of the same.
+        results:
+            All losses, by what they are called.
+    """
+
+    text: str
+    figures: tuple[go.Figure, ...]
+    results: dict[str, SelectionResult]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Instances of a file of events, all in one store.
+
+    Args:
+        events:
+            The file.
+        problem:
+            What is learned.
+        n_instances:
+            Of each model.
+        n_jobs:
+            Processes on a CPU; a GPU trains all instances of a model together.
+        store:
+            Database of all instances; the same study goes on from it.
+    """
+
+    events: Path
+    problem: Problem
+    n_instances: int
+    n_jobs: int
+    store: Path
+
+    def train(
+        self, name: str, models: Sequence[dict[str, Any]], *, vary: Sequence[str] = SOURCES
+    ) -> SelectionResult:
+        """Train all instances of all models, or take them from the store.
+
+        Args:
+            name:
+                Of the experiment in the store.
+            models:
+                Hyperparameters of :class:`~benchmarks.calorimeter.training.NamedModels`.
+            vary:
+                Sources of variation that differ between instances.
+
+        Raises:
+            ValueError: If a model is unknown, or a sample is larger than the population; before
+                anything is trained.
+        """
+        known = (*PUBLISHED, *BASELINES)
+        n_population = parts_of(self.events).n_population
+        for model in models:
+            check_choice("model", model["model"], known)
+            if model["sample_size"] > n_population:
+                raise ValueError(
+                    f"A training sample must have at most {n_population} events, the population "
+                    f"of {self.events}, but {model['sample_size']} were asked for."
+                )
+        together = torch.cuda.is_available()
+        store = InstanceStore(
+            f"sqlite:///{self.store}",
+            experiment=f"{self.problem}/{name}",
+            version=_events(self.events),
+        )
+        try:
+            return robust_select(
+                NamedModels(self.events, self.problem),
+                models,
+                n_select=len(models),
+                rule="halving",
+                criterion="median",
+                n_instances=self.n_instances,
+                train_survivors=True,
+                vary=vary,
+                n_jobs=1 if together else self.n_jobs,
+                instances_per_call=self.n_instances if together else None,
+                store=store,
+                show_progress_bar=True,
+            )
+        finally:
+            store.close()
+
+    def about(self) -> str:
+        """Say what losses depend on, and with which versions they were found."""
+        versions = [f"{name} {version(name)}" for name in ("optuna-robust", "optuna", "torch")]
+        return (
+            f"{_events(self.events)}; Python {platform.python_version()}, {', '.join(versions)}, "
+            f"{platform.machine()}, {self.n_jobs} processes"
+        )
+
+
+def _events(path: Path) -> str:
+    """Return which events there are."""
+    source = EventsFile(path, check_values=False)
+    about = source.about
+    origin = f"data set {about['dataset']}, seed {about['seed']}"
+    return f"{len(source)} events of {path.name if about['dataset'] is None else origin}"

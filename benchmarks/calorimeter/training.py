@@ -1,0 +1,106 @@
+"""Instances of the problem's models and baselines, trained and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from optuna.trial import BaseTrial
+
+from benchmarks.calorimeter.baselines import BASELINES
+from benchmarks.calorimeter.baselines import fit_and_judge
+from benchmarks.calorimeter.inputs import Problem
+from benchmarks.calorimeter.inputs import training_loss
+from benchmarks.calorimeter.inputs import validation_loss
+from benchmarks.calorimeter.models import Model
+from benchmarks.calorimeter.models import PUBLISHED
+from benchmarks.calorimeter.parts import JudgedPart
+from benchmarks.calorimeter.parts import Parts
+from benchmarks.calorimeter.parts import parts_of
+from optuna_robust import Instance
+from optuna_robust.training import train_instances
+from optuna_robust.training import TrainingResult
+
+
+def train(
+    model: Model,
+    parts: Parts,
+    problem: Problem,
+    instances: Sequence[Instance],
+    *,
+    sample_size: int,
+    judged_by: JudgedPart = "validation",
+) -> TrainingResult:
+    """Train instances of a model, each on its own sample; the loss is that of the last epoch.
+
+    Args:
+        model:
+            Network and settings.
+        parts:
+            The data.
+        problem:
+            What is learned.
+        instances:
+            Which trainings.
+        sample_size:
+            Events of a training sample.
+        judged_by:
+            Part that the losses are of.
+    """
+    settings = model.training
+    return train_instances(
+        model.network.build,
+        parts.prepared("population", problem),
+        instances,
+        validation=parts.prepared(judged_by, problem),
+        loss=partial(training_loss, problem=problem),
+        metric=partial(validation_loss, problem=problem),
+        optimizer=settings.make_optimizer,
+        n_epochs=settings.n_epochs,
+        batch_size=settings.batch_size,
+        sample_size=sample_size,
+        evaluate_every=settings.n_epochs,
+    )
+
+
+@dataclass(frozen=True)
+class NamedModels:
+    """Objective of published models and baselines: a name, and the size of the training sample.
+
+    Args:
+        events:
+            A file of events.
+        problem:
+            What is learned.
+        judged_by:
+            Part that the losses are of.
+    """
+
+    events: Path
+    problem: Problem
+    judged_by: JudgedPart = "validation"
+
+    def __call__(self, trial: BaseTrial, instances: Sequence[Instance]) -> list[float]:
+        """Return a loss for each instance."""
+        name = trial.suggest_categorical("model", [*PUBLISHED, *BASELINES])
+        parts = parts_of(self.events)
+        size = trial.suggest_int("sample_size", 1, parts.n_population)
+        if name in PUBLISHED:
+            return self._of_network(PUBLISHED[name], parts, size, instances)
+        return [self._of_baseline(name, parts, size, instance) for instance in instances]
+
+    def _of_network(
+        self, model: Model, parts: Parts, size: int, instances: Sequence[Instance]
+    ) -> list[float]:
+        trained = train(
+            model, parts, self.problem, instances, sample_size=size, judged_by=self.judged_by
+        )
+        losses: list[float] = trained.losses.tolist()
+        return losses
+
+    def _of_baseline(self, name: str, parts: Parts, size: int, instance: Instance) -> float:
+        sample = parts.sample(instance.sample(parts.n_population, size))
+        judges = parts.validation if self.judged_by == "validation" else parts.test
+        return fit_and_judge(name, sample, judges, self.problem, seed=instance.seed)

@@ -1,0 +1,1 @@
+"""Instances trained in a second, by the plain loop, by processes and together."""
