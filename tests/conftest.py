@@ -12,6 +12,9 @@ import pytest
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+# What is trained here is too small for more, and tests may share their cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 POSTGRESQL_URL = "OPTUNA_ROBUST_POSTGRESQL_URL"
 
 

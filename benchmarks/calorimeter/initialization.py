@@ -72,7 +72,7 @@ def table(losses: dict[str, dict[str, FloatArray]]) -> str:
             median, iqr, worst = (get_criterion(c)(each) for c in ("median", "iqr", "max"))
             lines.append(
                 f"| {name} | {source} | {np.isfinite(each).sum()} | {median:.4g} | "
-                f"{_spread(each)} | {iqr:.3g} | {worst:.4g} | {skew(each):.2f} |"
+                f"{_spread(each)} | {iqr:.3g} | {worst:.4g} | {_skewness(each)} |"
             )
         internal, external = (np.std(by_source[each], ddof=1) for each in ("internal", "external"))
         summed = np.hypot(internal, external)
@@ -86,6 +86,10 @@ def _spread(losses: FloatArray) -> str:
         return spread
     interval = bootstrap_interval(losses, "std")
     return f"{spread} [{interval.low:.3g}, {interval.high:.3g}]"
+
+
+def _skewness(losses: FloatArray) -> str:
+    return f"{skew(losses):.2f}" if np.ptp(losses) > 0.0 else ""
 
 
 def figure(losses: dict[str, dict[str, FloatArray]], problem: Problem) -> go.Figure:
