@@ -3,6 +3,9 @@
 ``stack`` is the material, ``shower`` the profiles, ``matrix`` their energy in cells, ``photons``
 what comes in, ``setting`` the two data sets; ``simulation`` puts these together. ``events`` and
 ``events_file`` hold the outcome, in memory and in HDF5. ``parametric`` is what is done without
-learning, ``facts`` and ``validation`` compare with what is known, and ``command`` is
-``python -m benchmarks calorimeter``.
+learning, ``facts`` and ``validation`` compare with what is known.
+
+``inputs`` scales events for networks and has their losses; ``networks`` is the family,
+``models`` adds how they are trained, and ``space`` is where models are searched for.
+``baselines`` is what they are compared with. ``command`` is ``python -m benchmarks calorimeter``.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,8 @@ def test_energy(events: Events) -> None:
 
 def test_position(events: Events) -> None:
     cells, extra, target = prepare(events, "position")
-    assert torch.equal(cells, prepare(events, "energy").cells)
+    assert cells.shape == (3, 1, 15, 15)
+    assert cells[0, 0, 7, 7:10].numpy() == pytest.approx(np.arcsinh([30.0, 10.0, 0.0]))
     assert extra.numpy() == pytest.approx(np.array([[0.5, 0.0], [0.5, 0.0], [0.0, -1.5]]))
     assert target.numpy() == pytest.approx(np.array([0.5, 0.6, -0.1]))
 
@@ -51,6 +54,13 @@ def test_types_and_lengths(events: Events, problem: Problem) -> None:
         assert tensor.dtype == torch.float32
         assert len(tensor) == 3
         assert not tensor.requires_grad
+
+
+@both_problems
+def test_noise_of_either_sign_is_alike(events: Events, problem: Problem) -> None:
+    dimmed = replace(events, cells=np.full((3, 15, 15), 0.01, np.float32))
+    inverted = replace(events, cells=-dimmed.cells)
+    assert torch.equal(prepare(dimmed, problem).cells, -prepare(inverted, problem).cells)
 
 
 @both_problems
