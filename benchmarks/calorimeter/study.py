@@ -14,7 +14,9 @@ import torch
 
 from benchmarks.calorimeter.baselines import BASELINES
 from benchmarks.calorimeter.events_file import EventsFile
+from benchmarks.calorimeter.inputs import EXTRA
 from benchmarks.calorimeter.inputs import Problem
+from benchmarks.calorimeter.inputs import PROBLEMS
 from benchmarks.calorimeter.models import PUBLISHED
 from benchmarks.calorimeter.parts import parts_of
 from benchmarks.calorimeter.training import NamedModels
@@ -87,18 +89,11 @@ class Study:
                 Sources of variation that differ between instances.
 
         Raises:
-            ValueError: If a model is unknown, or a sample is larger than the population; before
-                anything is trained.
+            ValueError: If a model is unknown or for the other problem, or a sample is larger than
+                the population; before anything is trained.
         """
-        known = (*PUBLISHED, *BASELINES)
-        n_population = parts_of(self.events).n_population
         for model in models:
-            check_choice("model", model["model"], known)
-            if model["sample_size"] > n_population:
-                raise ValueError(
-                    f"A training sample must have at most {n_population} events, the population "
-                    f"of {self.events}, but {model['sample_size']} were asked for."
-                )
+            self._check(model["model"], model["sample_size"])
         together = torch.cuda.is_available()
         store = InstanceStore(
             f"sqlite:///{self.store}",
@@ -122,6 +117,21 @@ class Study:
             )
         finally:
             store.close()
+
+    def _check(self, name: str, sample_size: int) -> None:
+        check_choice("model", name, (*PUBLISHED, *BASELINES))
+        appended = PUBLISHED[name].network.extra if name in PUBLISHED else "none"
+        if appended not in ("none", EXTRA[self.problem]):
+            raise ValueError(
+                f"{name} appends the {appended}, which goes with the problem "
+                f"{next(problem for problem in PROBLEMS if EXTRA[problem] == appended)!r}."
+            )
+        n_population = parts_of(self.events).n_population
+        if sample_size > n_population:
+            raise ValueError(
+                f"A training sample must have at most {n_population} events, the population of "
+                f"{self.events}, but {sample_size} were asked for."
+            )
 
     def about(self) -> str:
         """Say what losses depend on, and with which versions they were found."""
