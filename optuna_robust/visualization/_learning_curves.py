@@ -120,6 +120,7 @@ def _get_learning_curves_info(
     medians = curves.sign * get_criterion("median")(curves.sign * np.moveaxis(values, 1, 2))
     has_any = np.asarray((~np.isnan(values)).any(axis=(1, 2)))
     rows = [int(row) for row in curves.models.ranked if has_any[row]]
+    shown = curves.models.rows(rows[:n_models])
     return _LearningCurvesInfo(
         models=[
             _ModelCurves(
@@ -130,9 +131,9 @@ def _get_learning_curves_info(
                     if not np.isnan(values[row, column]).all()
                 },
                 medians=medians[row].tolist(),
-                hover=_style.hover(curves.models, row),
+                hover=hover,
             )
-            for row in rows[:n_models]
+            for row, hover in zip(rows, _style.hovers(shown), strict=False)
         ],
         epochs=[curves.epochs[place] for place in kept],
         n_models=len(rows),
@@ -146,7 +147,7 @@ def _get_learning_curves_info(
 
 def _get_learning_curves_plot(info: _LearningCurvesInfo) -> go.Figure:
     x_title = _style.escaped(info.step_name)
-    y_title = f"{_style.escaped(info.value_name)} ({_style.better(info.direction)})"
+    y_title = _style.loss_axis(info.value_name, info.direction)
     sign = -1 if info.direction == "maximize" else 1
     values = np.array([v for m in info.models for curve in m.curves.values() for v in curve])
     scale = _style.scale_of(values, sign)

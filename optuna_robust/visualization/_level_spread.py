@@ -146,12 +146,13 @@ def _get_level_spread_info(
     position = {row: i for i, row in enumerate(rows)}
     front = _front(shown.sign * levels, spreads, shown.finished & has_spread)
     best = shown.best
+    hovers = _style.hovers(shown, level, spread)
     return _LevelSpreadInfo(
         numbers=[shown.numbers[row] for row in rows],
         levels=levels[rows].tolist(),
         spreads=spreads[rows].tolist(),
         finished=shown.finished[rows].tolist(),
-        hovers=[_hover(shown, row, {level: levels, spread: spreads}) for row in rows],
+        hovers=[hovers[row] for row in rows],
         front=[position[row] for row in front],
         best=None if best is None else position.get(best),
         confirmed=_confirmed(models, level, spread, confirmation or models.confirmation),
@@ -178,17 +179,6 @@ def _front(
         if not front or spreads[row] < spreads[front[-1]]:
             front.append(int(row))
     return front
-
-
-def _hover(models: Models, row: int, values_of: dict[Criterion, FloatArray]) -> str:
-    head, *rest = _style.hover(models, row).split("<br>")
-    values = [
-        f"{_style.criterion_label(criterion, models.direction)} "
-        f"{_style.number(float(values[row]))}"
-        for criterion, values in values_of.items()
-        if criterion != models.criterion
-    ]
-    return "<br>".join([head, *values, *rest])
 
 
 def _confirmed(
@@ -227,9 +217,8 @@ def _confirmed(
 
 
 def _get_level_spread_plot(info: _LevelSpreadInfo) -> go.Figure:
-    name = _style.escaped(info.loss_name)
-    x_title = f"{info.level_name} of {name} ({_style.better(info.direction)})"
-    y_title = f"{info.spread_name} of {name} (smaller is better)"
+    x_title = _style.loss_axis(info.loss_name, info.direction, info.level_name)
+    y_title = _style.loss_axis(info.loss_name, "minimize", info.spread_name)
     sign = -1 if info.direction == "maximize" else 1
     levels = np.array([*info.levels, *(model.level for model in info.confirmed)])
     spreads = np.array([*info.spreads, *(model.spread for model in info.confirmed)])

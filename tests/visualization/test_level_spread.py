@@ -31,7 +31,7 @@ def info_of(study: optuna.Study, n_models: int = 1000) -> _LevelSpreadInfo:
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_info_holds_level_spread_and_front(direction: str) -> None:
     sign = -1.0 if direction == "maximize" else 1.0
-    # Level 2 spread 1, level 1 spread 2 (better, less stable), level 3 spread 2 (neither),
+    # Level 2 spread 0.5, level 1 spread 2 (better, less stable), level 3 spread 2 (neither),
     # pruned with the smallest spread, pruned without any.
     losses = [[1.5, 2.0, 2.5, 2.0, 1.0], [0.0, 1.0, 2.0, 3.0, 0.0], [2, 3, 4, 5, 2], [1, 1.1], [0]]
     oriented = [[sign * loss for loss in row] for row in losses]
@@ -43,7 +43,13 @@ def test_info_holds_level_spread_and_front(direction: str) -> None:
     assert info.front == [1, 0]
     assert info.best == 1
     assert (info.n_models, info.n_without_spread) == (5, 1)
-    assert info.hovers[0].startswith("<b>trial 0</b> (complete)<br>IQR 0.5<br>median ")
+    assert info.hovers[0].split("<br>") == [
+        "<b>trial 0</b> (complete)",
+        f"median {sign * 2:g}",
+        "IQR 0.5",
+        "n = 5 instances",
+        "model = 0",
+    ]
 
 
 @given(
