@@ -156,14 +156,14 @@ def _get_learning_curves_plot(info: _LearningCurvesInfo) -> go.Figure:
         return _style.empty(_TITLE, reason, x_title, y_title)
     told = f"{_style.best_of(len(info.models), info.n_models, info.noun)} by {info.criterion}; "
     told += "thin: an instance, thick: the median of them"
-    if _style.off_scale(values, scale, sign).any():
-        told += "; what is off the scale lies at its edge"
     figure = _style.new_figure(
         _TITLE,
         told,
         xaxis=_style.axis(x_title),
         yaxis=_style.axis(y_title, range=[scale.low, scale.high]),
     )
+    if _style.off_scale(values, scale, sign).any():
+        _style.mark_edge(figure, scale)
     for place, model in enumerate(info.models):
         color = _style.SERIES[place % len(_style.SERIES)]
         figure.add_trace(_instance_lines(info, model, scale, color))

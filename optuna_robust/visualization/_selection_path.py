@@ -148,8 +148,6 @@ def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
     told = _style.best_of(len(info.paths) + info.n_too_short, info.n_models, info.noun)
     if info.n_too_short:
         told += f", {info.n_too_short} of them stopped before there is a criterion"
-    if any(_style.off_scale(np.array(path.values), scale, sign).any() for path in info.paths):
-        told += "; what is off the scale lies at its edge"
     most = max(path.n_instances[-1] for path in info.paths)
     least = min(path.n_instances[0] for path in info.paths)
     if most == 1:
@@ -165,6 +163,8 @@ def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
         ),
         yaxis=_style.axis(y_title, range=[scale.low, scale.high]),
     )
+    if any(_style.off_scale(np.array(path.values), scale, sign).any() for path in info.paths):
+        _style.mark_edge(figure, scale)
     finished = [path for path in info.paths if path.finished]
     stopped = [path for path in info.paths if not path.finished]
     groups = (

@@ -197,6 +197,21 @@ def best_of(n_shown: int, n_models: int, noun: str) -> str:
     )
 
 
+def mark_edge(figure: go.Figure, scale: Scale) -> None:
+    """Say beside the edge of the vertical axis that what is drawn there lies beyond."""
+    figure.add_hline(scale.edge, line={"color": _LINE, "width": 1, "dash": "dot"}, layer="below")
+    figure.add_annotation(
+        text="off the scale, or failed",
+        x=1.0,
+        y=scale.edge,
+        xref="paper",
+        xanchor="right",
+        yanchor="top" if scale.edge > scale.worst else "bottom",
+        showarrow=False,
+        font={"size": 10, "color": _FAINT_TEXT},
+    )
+
+
 def axis(title: str, **options: Any) -> dict[str, Any]:
     """Return an axis with a name."""
     return {
