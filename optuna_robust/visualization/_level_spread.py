@@ -13,6 +13,7 @@ from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import identical
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import CriterionLike
 from optuna_robust.visualization._models import display_sign
@@ -72,11 +73,12 @@ def plot_level_spread(
 ) -> go.Figure:
     """Plot where every model's losses lie against how widely they are spread.
 
-    The line joins the models that no other one beats in both (the Pareto front, of those that were
-    evaluated to the end). Look at where it bends: there, a little quality buys much stability.
-    Spreads of few instances are smaller and uncertain: stopped models are grey and not in the
-    front. Confirmed models are shown again where their fresh instances put them. What is far off
-    the others, or infinite because instances failed, is a triangle at the edge.
+    The line joins the models that no other one beats in both (the Pareto front). Look at where it
+    bends: there, a little quality buys much stability. Spreads of few instances are smaller and
+    uncertain: stopped models are grey and not in the front. Nor are models whose losses are all
+    the same: they fix their own seed, and tell nothing of their spread. Confirmed models are shown
+    again where their fresh instances put them. What is far off the others, or infinite because
+    instances failed, is a triangle at the edge.
 
     Example:
         >>> import optuna
@@ -144,7 +146,9 @@ def _get_level_spread_info(
     has_spread = ~np.isnan(spreads)
     rows = sorted(np.flatnonzero(has_spread).tolist(), key=lambda row: shown.numbers[row])
     position = {row: i for i, row in enumerate(rows)}
-    front = _front(shown.sign * levels, spreads, shown.finished & has_spread)
+    # Identical losses say nothing on a model's spread (it fixes its own seed).
+    eligible = shown.finished & has_spread & ~identical(shown.oriented)
+    front = _front(shown.sign * levels, spreads, eligible)
     best = shown.best
     hovers = _style.hovers(shown, level, spread)
     return _LevelSpreadInfo(

@@ -126,8 +126,10 @@ def test_one_instance_has_no_spread(caplog: pytest.LogCaptureFixture) -> None:
     assert not plot_level_spread(study_of([[WORST, WORST]])).data
 
 
-def test_identical_losses_have_a_spread_of_zero() -> None:
-    assert info_of(study_of([[1.0, 1.0]])).spreads == [0.0]
+def test_identical_losses_are_not_perfectly_stable() -> None:
+    info = info_of(study_of([[1.0, 1.0, 1.0], [2.0, 2.0, 3.0]]))
+    assert info.spreads == [0.0, 0.5]
+    assert info.front == [1]
 
 
 def test_a_thousand_models_are_small_enough_and_can_be_fewer() -> None:
