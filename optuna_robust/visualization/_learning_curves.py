@@ -159,7 +159,7 @@ def _get_learning_curves_plot(info: _LearningCurvesInfo) -> go.Figure:
     figure = _style.new_figure(
         _TITLE,
         told,
-        xaxis=_style.axis(x_title),
+        xaxis=_style.axis(x_title, range=_style.padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[scale.low, scale.high]),
     )
     if _style.off_scale(values, scale, sign).any():

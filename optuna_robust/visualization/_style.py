@@ -197,6 +197,12 @@ def best_of(n_shown: int, n_models: int, noun: str) -> str:
     )
 
 
+def padded(epochs: list[int]) -> list[float]:
+    """Return the range of an axis that shows all epochs."""
+    room = max(0.02 * (epochs[-1] - epochs[0]), 0.2)
+    return [epochs[0] - room, epochs[-1] + room]
+
+
 def mark_edge(figure: go.Figure, scale: Scale) -> None:
     """Say beside the edge of the vertical axis that what is drawn there lies beyond."""
     figure.add_hline(scale.edge, line={"color": _LINE, "width": 1, "dash": "dot"}, layer="below")
