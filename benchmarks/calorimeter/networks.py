@@ -40,7 +40,7 @@ _SLOPES: dict[Activation, float] = {"relu": 0.0, "prelu": 0.25, "leaky_relu": 0.
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution without padding, an activation, and pooling.
+    """A convolution without padding, with an activation, and pooling.
 
     Args:
         channels:
@@ -193,9 +193,12 @@ class ClusterNetwork(nn.Module):
                 )
             )
             n_channels = convolution.channels
-            layers.append(_activation(network.activation, n_channels))
+            after = [_activation(network.activation, n_channels)]
             if convolution.pool > 1 or convolution.stride > 1:
-                layers.append(_pooling(network.pooling, convolution))
+                after.append(_pooling(network.pooling, convolution))
+            # The largest of rising functions is the function of the largest, of which there are
+            # fewer: a step of Model 3 takes two thirds of the time.
+            layers += reversed(after) if network.pooling == "max" else after
         layers.append(nn.Flatten())
         dense = [
             (nn.Linear(n_inputs, n_outputs), _activation(network.activation, n_outputs))

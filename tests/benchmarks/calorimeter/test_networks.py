@@ -126,8 +126,18 @@ def test_an_untrained_prelu_is_a_leaky_relu() -> None:
     torch.manual_seed(0)
     module = Network((FIRST,), (5,), "prelu").build()
     assert (module.head[1].weight == 0.25).all()
-    assert module.body[1].weight.shape == (4,)
+    assert module.body[2].weight.shape == (4,)
     assert module.head[1].weight.shape == (5,)
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_maps_are_activated_then_pooled(pooling: str) -> None:
+    torch.manual_seed(0)
+    module = Network((FIRST,), (5,), "prelu", pooling=pooling).build()
+    cells = torch.randn(3, 1, 15, 15)
+    pool = getattr(torch.nn.functional, {"max": "max_pool2d", "average": "avg_pool2d"}[pooling])
+    activated = torch.nn.functional.prelu(module.body[0](cells), torch.full((4,), 0.25))
+    torch.testing.assert_close(module.body(cells), pool(activated, 2, 2).flatten(1))
 
 
 def test_sides_of_maps() -> None:
