@@ -209,8 +209,8 @@ class ClusterNetwork(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Sequential(*dense[-2], dense[-1][0])
         _initialise(self, _SLOPES[network.activation])
-        # The same numbers in another order of memory, with which a CPU takes two thirds of the time.
-        self.to(memory_format=torch.channels_last)
+        # The same numbers in another order of memory: a CPU takes two thirds of the time.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, cells: Tensor, extra: Tensor) -> Tensor:
         """Return predictions of shape (n,).
