@@ -1,10 +1,11 @@
 """What networks are compared with, fitted to the same training samples.
 
 ``"parametric"`` is the calibrated sum, or the barycentre corrected by its S-curve. ``"xgboost"``
-are boosted trees that learn the target from the cells as they are: its losses are about the
-published ones of doi:10.1109/ACCESS.2025.3578926. Trees are bad at sums and ratios of many
-features; ``"xgboost_shares"`` is told them, and predicts what energy there is for each GeV of the
-sum. That is the inductive bias that a physicist would give to trees, and the one to beat.
+are boosted trees that learn the target from cells, sum and barycentre as they are, in GeV and cm.
+Steps of trees are bad at a target that is nearly proportional to a feature, so
+``"xgboost_shares"`` learns the energy for each GeV of the sum, from cells as shares of the sum.
+How the published trees (doi:10.1109/ACCESS.2025.3578926) were made is not known; the first have
+losses like theirs, the second are the ones to beat.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def step(optimizer: str, *, weight_decay: float, gradient: float) -> float:
     settings = TrainingSettings(optimizer, 0.1, 32, weight_decay)
     weight.grad = torch.full((1,), gradient, dtype=torch.float64)
     settings.make_optimizer([weight]).step()
-    return 1.0 - float(weight)
+    return 1.0 - weight.item()
 
 
 @pytest.mark.parametrize("optimizer", ["Adadelta", "Adam", "AdamW", "NAdam", "RMSprop", "SGD"])
