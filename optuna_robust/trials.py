@@ -52,6 +52,8 @@ PREFIX = "robust:"
 # User attributes of a study.
 SETTINGS = "robust:settings"
 CONFIRMATION = "robust:confirmation"
+# Numbers of the trials that have notes of ours in the dashboard.
+FINALISTS = "robust:finalists"
 
 # Stands in the list of losses for a failed instance that counts as the worst.
 WORST = "worst"

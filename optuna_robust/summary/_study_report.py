@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from dataclasses import replace
 import math
 from typing import Any
 from typing import TYPE_CHECKING
@@ -75,6 +76,10 @@ class StudyReport:
     detectable: float | None
     confirmation: ConfirmationResult | None
     unreadable: str | None
+
+    def top(self, n_trials: int) -> StudyReport:
+        """Return the report with fewer of the best trials."""
+        return replace(self, best=self.best[:n_trials])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as lists, dictionaries, numbers and strings."""
