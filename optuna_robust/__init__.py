@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from optuna_robust import visualization
     from optuna_robust.budget import MaxInstancesCallback
     from optuna_robust.confirmation import confirm
     from optuna_robust.confirmation import ConfirmationResult
@@ -33,6 +34,7 @@ __all__ = [
     "confirm",
     "expected_trainings",
     "robust_select",
+    "visualization",
 ]
 
 _HOMES = {
@@ -47,10 +49,13 @@ _HOMES = {
     "expected_trainings": "elimination",
     "robust_select": "selection",
 }
+_ROOMS = ("visualization",)
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562), so that importing the package stays cheap."""
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

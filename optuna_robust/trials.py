@@ -139,19 +139,73 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
     trials = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if trial.value is not None and not math.isnan(trial.value) and _is_feasible(trial)
+        if trial.value is not None and not math.isnan(trial.value) and is_feasible(trial)
     ]
     maximise = study.direction == StudyDirection.MAXIMIZE
     return sorted(trials, key=lambda trial: -trial.values[0] if maximise else trial.values[0])
 
 
-def _is_feasible(trial: FrozenTrial) -> bool:
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Tell whether a trial meets all the constraints that it has."""
     constraints: Iterable[float]
     if hasattr(trial, "constraints"):
         constraints = trial.constraints.values()
     else:  # Optuna 4
         constraints = trial.system_attrs.get("constraints") or ()
     return all(value <= 0.0 for value in constraints)
+
+
+def comparable_trials(study: Study) -> list[FrozenTrial]:
+    """Return a study's COMPLETE and PRUNED trials whose losses can be compared, in their order.
+
+    If the instances of any were recorded, trials of another objective are left out. Of a model
+    that selections added twice, the later trial counts.
+    """
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    if any(map(is_recorded, found)):
+        found = [trial for trial in found if is_recorded(trial)]
+    latest = {
+        trial.user_attrs[MODEL]: trial.number for trial in found if MODEL in trial.user_attrs
+    }
+    return [
+        trial
+        for trial in found
+        if latest.get(trial.user_attrs.get(MODEL), trial.number) == trial.number
+    ]
+
+
+def losses_matrix(trials: Sequence[FrozenTrial], sign: int) -> tuple[tuple[int, ...], FloatArray]:
+    """Return the losses of trials, to be minimised, as a matrix.
+
+    As :func:`oriented_losses`. A COMPLETE trial with neither a record nor intermediate values was
+    trained once, and its value is the loss of instance 0.
+
+    Args:
+        trials:
+            The trials.
+        sign:
+            -1 if the study maximises, else 1.
+
+    Returns:
+        The instance numbers, ascending, and the losses, shape ``(n_trials, n_numbers)``; NaN where
+        an instance was not trained or dropped.
+    """
+    losses = [_losses_or_value(trial, sign) for trial in trials]
+    numbers = tuple(sorted({number for each in losses for number in each}))
+    column = {number: j for j, number in enumerate(numbers)}
+    matrix = np.full((len(trials), len(numbers)), np.nan)
+    for row, each in zip(matrix, losses, strict=True):
+        for number, loss in each.items():
+            row[column[number]] = loss
+    return numbers, matrix
+
+
+def _losses_or_value(trial: FrozenTrial, sign: int) -> dict[int, float]:
+    losses = oriented_losses(trial, sign)
+    values = trial.values or []
+    if losses or is_recorded(trial) or trial.state != TrialState.COMPLETE or len(values) != 1:
+        return losses
+    return {0: sign * values[0] if math.isfinite(values[0]) else math.inf}
 
 
 def n_trainings(trial: FrozenTrial) -> int:

@@ -1,0 +1,296 @@
+"""What figures are made of: the models of a study or of a selection, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from functools import cached_property
+import logging
+from typing import Any
+from typing import Literal
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from optuna.study import Study
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from optuna_robust import trials
+from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.criteria import CRITERIA
+from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
+from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import rank_models
+from optuna_robust.selection import SelectionResult
+from optuna_robust.selection import Step
+
+
+CriterionLike: TypeAlias = str | Callable[[FloatArray], float] | Criterion
+
+_logger = logging.getLogger(__name__)
+
+_DEFAULT_CRITERION = "q3+iqr"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Models:
+    """Models and their losses, as figures show them.
+
+    Attributes:
+        noun: ``"trial"`` or ``"model"``: what ``numbers`` count.
+        numbers: Numbers of trials, or indices into a selection's models.
+        params: Hyperparameters of every model.
+        losses: In the user's orientation, shape ``(n_models, n_columns)``; NaN where an instance
+            was not trained or dropped, the worst infinity where it failed.
+        instances: Instance numbers of the columns.
+        finished: Which models were evaluated to the end, and may be chosen, ``(n_models,)``.
+        fates: What became of every model, in a few words.
+        n_instances: How many instances a model has that is evaluated to the end.
+        common_instances: Whether an instance is the same for all models.
+        direction: ``"minimize"`` or ``"maximize"``.
+        loss_name: What a loss is called.
+        criterion: What models are compared by.
+        selected: Row of the model that a selection chose by this criterion.
+        steps: Waves of a selection.
+        confirmation: What became of the best models on fresh instances.
+    """
+
+    noun: Literal["trial", "model"]
+    numbers: tuple[int, ...]
+    params: tuple[Mapping[str, Any], ...]
+    losses: FloatArray
+    instances: tuple[int, ...]
+    finished: npt.NDArray[np.bool_]
+    fates: tuple[str, ...]
+    n_instances: int
+    common_instances: bool
+    direction: str
+    loss_name: str
+    criterion: Criterion
+    selected: int | None = None
+    steps: tuple[Step, ...] = ()
+    confirmation: ConfirmationResult | None = None
+
+    @property
+    def sign(self) -> int:
+        """-1 if losses are turned round to be minimised, else 1."""
+        return -1 if self.direction == "maximize" else 1
+
+    @property
+    def oriented(self) -> FloatArray:
+        """Losses, to be minimised."""
+        return self.sign * self.losses
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.intp]:
+        """How many losses every model has, ``(n_models,)``."""
+        return np.asarray(np.count_nonzero(~np.isnan(self.losses), axis=1))
+
+    @cached_property
+    def n_failed(self) -> npt.NDArray[np.intp]:
+        """How many of them are failures, ``(n_models,)``."""
+        return np.asarray(np.count_nonzero(np.isinf(self.losses), axis=1))
+
+    @cached_property
+    def ranked(self) -> npt.NDArray[np.intp]:
+        """Rows from the best model to the worst.
+
+        Those that were evaluated to the end come first, by the criterion; then the others by how
+        far they got, since criteria of different numbers of instances cannot be compared.
+        """
+        scores = self.criterion.score(self.oriented)
+        places = np.empty(len(scores), dtype=np.intp)
+        places[rank_models(scores)] = np.arange(len(scores))
+        chosen = np.arange(len(scores)) == self.selected
+        got = np.where(self.finished, 0, self.counts)
+        return np.lexsort((places, -got, ~self.finished, ~chosen))
+
+    @property
+    def best(self) -> int | None:
+        """Row of the best model that was evaluated to the end, and has a criterion."""
+        if not self.finished.any():
+            return None
+        row = int(self.ranked[0])
+        return None if np.isnan(self.values(self.criterion)[row]) else row
+
+    @property
+    def group_names(self) -> tuple[str, str]:
+        """What finished models are called, and the others."""
+        if self.noun == "model":
+            return "survivor", "removed"
+        feasible = all("infeasible" not in fate for fate in self.fates)
+        return "complete", "pruned" if feasible else "pruned or infeasible"
+
+    def values(self, criterion: Criterion) -> FloatArray:
+        """Return a criterion of every model in the user's orientation; a spread is positive."""
+        return display_sign(criterion, self.direction) * criterion(self.oriented)
+
+    def top(self, n_models: int) -> Models:
+        """Return the best models, best first."""
+        rows = self.ranked[:n_models]
+        kept = {int(row): i for i, row in enumerate(rows)}
+        return replace(
+            self,
+            numbers=tuple(self.numbers[row] for row in rows),
+            params=tuple(self.params[row] for row in rows),
+            losses=self.losses[rows],
+            finished=self.finished[rows],
+            fates=tuple(self.fates[row] for row in rows),
+            selected=None if self.selected is None else kept.get(self.selected),
+        )
+
+
+def display_sign(criterion: Criterion, direction: str) -> int:
+    """Return what turns an oriented criterion into what is shown: spreads are positive."""
+    return -1 if direction == "maximize" and criterion.kind != "spread" else 1
+
+
+def models_of(
+    source: object, *, criterion: CriterionLike | None = None, loss_name: str | None = None
+) -> Models:
+    """Return the models of a study or of a selection.
+
+    Args:
+        source:
+            A study or a :class:`~optuna_robust.SelectionResult`. Of a study COMPLETE and PRUNED
+            trials count. Without recorded instances, a trial's intermediate values are losses and
+            its steps instance numbers.
+        criterion:
+            What models are compared by. Default: that of the search, or q3+iqr where it had
+            several or none.
+        loss_name:
+            What a loss is called. Default: the study's metric name, else ``"loss"`` or
+            ``"objective value"``.
+
+    Raises:
+        TypeError: If ``source`` is neither.
+        ValueError: If the criterion is unknown.
+    """
+    wanted = None if criterion is None else get_criterion(criterion)
+    if loss_name is not None and not isinstance(loss_name, str):
+        raise TypeError(
+            f"loss_name must be a string, but was {loss_name!r} of type "
+            f"{type(loss_name).__name__}."
+        )
+    if isinstance(source, SelectionResult):
+        models = _of_selection(source, wanted, loss_name)
+    elif isinstance(source, Study):
+        models = _of_study(source, wanted, loss_name)
+    else:
+        raise TypeError(
+            "Figures are made of a study or of the result of robust_select, but got "
+            f"{type(source).__name__}."
+        )
+    # A spread of one instance does not exist; models are ranked by what there is.
+    is_defined = models.counts.max(initial=0) >= models.criterion.min_instances
+    return models if is_defined else replace(models, criterion=CRITERIA["median"])
+
+
+def kept_confirmation(study: Study) -> ConfirmationResult | None:
+    """Return the confirmation that a study keeps; None without a readable one."""
+    kept = study.user_attrs.get(trials.CONFIRMATION)
+    if kept is None:
+        return None
+    try:
+        return ConfirmationResult.from_dict(kept)
+    except ValueError as error:
+        _logger.warning("The study's confirmation is not shown: %s", error)
+        return None
+
+
+def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> Models:
+    settings = study.user_attrs.get(trials.SETTINGS, {})
+    names = list(settings.get("criterion", []))
+    found = trials.comparable_trials(study)
+    sign = _sign(study, names)
+    instances, oriented = trials.losses_matrix(found, sign)
+    finished = np.array(
+        [trial.state == TrialState.COMPLETE and trials.is_feasible(trial) for trial in found],
+        dtype=np.bool_,
+    )
+    n_most = int(np.count_nonzero(~np.isnan(oriented), axis=1).max(initial=0))
+    if loss_name is None and len(study.directions) == 1 and study.metric_names:
+        loss_name = study.metric_names[0]
+    direction = "maximize" if sign < 0 else "minimize"
+    return Models(
+        noun="trial",
+        numbers=tuple(trial.number for trial in found),
+        params=tuple(trial.params for trial in found),
+        losses=sign * oriented,
+        instances=instances,
+        finished=finished,
+        fates=tuple(_fate(trial) for trial in found),
+        n_instances=int(settings.get("n_instances") or n_most),
+        common_instances=not settings.get("reshuffle", False),
+        direction=direction,
+        loss_name=loss_name or _default_name(direction),
+        criterion=wanted or _searched_by(names),
+        confirmation=kept_confirmation(study),
+    )
+
+
+def _of_selection(
+    result: SelectionResult, wanted: Criterion | None, loss_name: str | None
+) -> Models:
+    n_models, n_columns = result.losses.shape
+    removed = {row: (step.step, why) for step in result.steps for row, why in step.removed.items()}
+    return Models(
+        noun="model",
+        numbers=tuple(range(n_models)),
+        params=result.models,
+        losses=result.losses,
+        instances=tuple(range(n_columns)),
+        finished=np.isin(np.arange(n_models), result.survivors),
+        fates=tuple(
+            f"removed in wave {removed[row][0]}: {removed[row][1]}" if row in removed else "kept"
+            for row in range(n_models)
+        ),
+        n_instances=int(result.settings.get("n_instances") or n_columns),
+        common_instances=not result.settings.get("reshuffle", False),
+        direction=result.direction,
+        loss_name=loss_name or _default_name(result.direction),
+        criterion=wanted or _searched_by([result.criterion]),
+        selected=result.best_index if wanted in (None, CRITERIA.get(result.criterion)) else None,
+        steps=result.steps,
+    )
+
+
+def _sign(study: Study, names: list[str]) -> int:
+    """Return the sign of the losses; of several objectives, spreads tell nothing about it."""
+    if len(study.directions) == 1 or len(names) != len(study.directions):
+        directions = study.directions[:1]
+    else:
+        directions = [
+            direction
+            for name, direction in zip(names, study.directions, strict=True)
+            if name not in CRITERIA or CRITERIA[name].kind != "spread"
+        ]
+    return -1 if StudyDirection.MAXIMIZE in directions else 1
+
+
+def _searched_by(names: list[str]) -> Criterion:
+    """Return the criterion of a search; one that cannot be known is replaced by the default."""
+    if len(names) == 1 and names[0] not in CRITERIA:
+        _logger.warning(
+            "The search used a criterion of its own, %r; models are compared by %s here. Give the "
+            "search's as criterion.",
+            names[0],
+            _DEFAULT_CRITERION,
+        )
+        return CRITERIA[_DEFAULT_CRITERION]
+    return CRITERIA[names[0] if len(names) == 1 else _DEFAULT_CRITERION]
+
+
+def _default_name(direction: str) -> str:
+    return "loss" if direction == "minimize" else "objective value"
+
+
+def _fate(trial: Any) -> str:
+    if trial.state == TrialState.PRUNED:
+        why = trial.user_attrs.get(trials.STOPPED)
+        return f"pruned: {why}" if why else "pruned"
+    return "complete" if trials.is_feasible(trial) else "complete, but infeasible"
