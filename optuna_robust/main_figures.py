@@ -12,7 +12,7 @@ from optuna_robust import visualization
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    import plotly.graph_objects as go
+    import plotly.graph_objects as go  # type: ignore[import-untyped]
 
     from optuna_robust.summary import StudyReport
 
@@ -52,7 +52,7 @@ class _Kind(NamedTuple):
 
 _KINDS = {
     "instance-losses": _Kind(
-        "Losses of the instances",
+        "Losses of instances",
         (
             "Look for boxes that are on the good side and narrow: such a model is good whenever "
             "it is trained.",
@@ -61,7 +61,7 @@ _KINDS = {
         visualization.plot_instance_losses,
     ),
     "level-spread": _Kind(
-        "Level against spread",
+        "Level and spread",
         (
             "Look at the models on the line: no other one is both better and more stable than "
             "they are.",
@@ -71,17 +71,17 @@ _KINDS = {
         visualization.plot_level_spread,
     ),
     "selection-path": _Kind(
-        "The criterion, instance by instance",
+        "Selection path",
         (
             "Look at the right end: where lines still cross there, more instances are needed to "
             "tell these models apart.",
-            "Faded lines are models that were stopped; one that ends among the best may have been "
-            "stopped too early.",
+            "A grey line ends, with a cross, where a model was stopped; one that ends among the "
+            "best may have been stopped too early.",
         ),
         visualization.plot_selection_path,
     ),
     "trainings": _Kind(
-        "Models and trainings",
+        "Trainings",
         (
             "Look at how far the trainings stay below the line of training every model "
             "completely: that is what stopping saved.",
@@ -114,7 +114,7 @@ def report_figures(study: Study, found: StudyReport) -> list[MainFigure]:
         found:
             What there is to report of it.
     """
-    return _figures(study, found, dict.fromkeys(_KINDS, {}))
+    return _figures(study, found, {name: {} for name in _KINDS})
 
 
 def _figures(

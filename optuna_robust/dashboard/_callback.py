@@ -60,4 +60,6 @@ class PublishCallback:
         try:
             publish(study)
         except Exception:  # a search of many hours must not end for want of a figure
-            _logger.warning("The study is not published after trial %d", trial.number, exc_info=True)
+            _logger.warning(
+                "The study is not published after trial %d", trial.number, exc_info=True
+            )

@@ -23,6 +23,8 @@ from optuna_robust.summary import unconfirmed
 
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from optuna_robust.main_figures import MainFigure
 
 
@@ -84,29 +86,36 @@ def finalist_notes(found: StudyReport, n_finalists: int) -> list[Note]:
         ]
     n = min(n_finalists, len(found.best))
     return [
-        Note(
-            trial.number,
-            f"**Place {place} of {found.n_best} in the search**, with "
-            f"{escaped(found.value_names[0])} {number(trial.values[0])}. "
-            f"{escaped(unconfirmed(found))}",
-        )
+        Note(trial.number, _unconfirmed(found, trial, place))
         for place, trial in enumerate(found.best[:n], start=1)
     ]
+
+
+def _unconfirmed(found: StudyReport, trial: FrozenTrial, place: int) -> str:
+    return _bullets(
+        f"Place {place} of {found.n_best} in the search",
+        [f"{found.value_names[0]} {number(trial.values[0])}", unconfirmed(found)],
+    )
 
 
 def _confirmed(result: ConfirmationResult, position: int) -> str:
     model = result.models[position]
     n_models, n_failed = len(result.models), len(result.failures.get(position, {}))
-    place = "**The best" if position == result.best_index else "**One"
-    text = (
-        f"{place} of {n_models} confirmed {'models' if n_models > 1 else 'model'}.** "
-        f"{escaped(result.criterion)} {number(model.value)} "
-        f"{escaped(interval_text(model.interval))} of {len(result.instance_numbers)} fresh "
-        f"instances, {number(model.search_value)} in the search, optimism "
-        f"{number(model.optimism, 3)}."
-    )
+    place = "The best" if position == result.best_index else "One"
+    told = [
+        f"{result.criterion} {number(model.value)} {interval_text(model.interval)}",
+        f"of {len(result.instance_numbers)} fresh instances",
+        f"{number(model.search_value)} in the search",
+        f"optimism {number(model.optimism, 3)}",
+    ]
     if n_models > 1:
-        text += f" The best of the {n_models} with probability {model.probability_best:.2f}."
+        told.append(f"the best of {n_models} with probability {model.probability_best:.2f}")
     if n_failed:
-        text += f" {n_failed} of its fresh instances failed."
-    return text
+        told.append(f"{n_failed} of its fresh instances failed")
+    confirmed = f"{n_models} confirmed models" if n_models > 1 else "1 confirmed model"
+    return _bullets(f"{place} of {confirmed}", told)
+
+
+def _bullets(heading: str, told: Iterable[str]) -> str:
+    """Return short lines: long ones run out of the page of a trial, which is wide."""
+    return "\n".join([f"**{escaped(heading)}**", "", *(f"- {escaped(each)}" for each in told)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import threading
-from types import ModuleType
+from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna.trial import Trial
@@ -75,7 +75,7 @@ def publish(study: Study, *, n_trials: int = 10, n_finalists: int = 3) -> tuple[
     return tuple(each.name for each in figures)
 
 
-def dashboard_package() -> ModuleType:
+def dashboard_package() -> Any:
     """Return optuna-dashboard.
 
     Raises:
@@ -90,7 +90,7 @@ def dashboard_package() -> ModuleType:
     return optuna_dashboard
 
 
-def _save_trial_notes(dashboard: ModuleType, study: Study, notes: Mapping[int, str]) -> None:
+def _save_trial_notes(dashboard: Any, study: Study, notes: Mapping[int, str]) -> None:
     """Write the finalists' notes, and take back those of trials that are none any more."""
     before = study.user_attrs.get(trials.FINALISTS, [])
     ids = {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
@@ -100,7 +100,7 @@ def _save_trial_notes(dashboard: ModuleType, study: Study, notes: Mapping[int, s
         study.set_user_attr(trials.FINALISTS, sorted(notes))
 
 
-def _save_note(dashboard: ModuleType, study_or_trial: Study | Trial, section: str) -> None:
+def _save_note(dashboard: Any, study_or_trial: Study | Trial, section: str) -> None:
     before = dashboard.get_note(study_or_trial)
     note = with_section(before, section)
     if note != before:

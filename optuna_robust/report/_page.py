@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_count
 from optuna_robust.main_figures import MainFigure
@@ -119,8 +119,7 @@ def _policy(scripts: list[str]) -> str:
     """Return what the page may do: run its own scripts, and load nothing from anywhere."""
     allowed = " ".join(map(script_hash, scripts)) or "'none'"
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "img-src data: blob:"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
     )
 
 

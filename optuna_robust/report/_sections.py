@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import UTC
 from importlib.metadata import version
+import math
 import platform
 from typing import TYPE_CHECKING
 
-from optuna_robust.summary import best_confirmed
-from optuna_robust.summary import exact_params
+from optuna_robust.summary import interval_text
 from optuna_robust.summary import number
+from optuna_robust.summary import short_params
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import Table
 from optuna_robust.summary import trial_counts
@@ -28,14 +29,19 @@ _PER_MINUTE, _PER_HOUR = 60.0, 3600.0
 def in_short(found: StudyReport) -> list[str]:
     """Return what a reader must know who reads nothing else."""
     if found.confirmation is not None:
-        told = [best_confirmed(found.confirmation)]
-        best = found.confirmation.models[found.confirmation.best_index]
+        result = found.confirmation
+        best = result.models[result.best_index]
+        told = [
+            f"Take trial {best.index}: {short_params(best.params)}.",
+            f"On {len(result.instance_numbers)} fresh instances its {result.criterion} is "
+            f"{number(best.value)} {interval_text(best.interval)}.",
+        ]
         if best.optimism > 0:
             told.append(
-                f"The search promised too much: its value was {number(best.optimism, 3)} better "
-                "than what this model is worth on fresh instances."
+                f"The search promised too much by {number(best.optimism, 3)} "
+                f"({best.statistic} of equally many instances)."
             )
-        return told
+        return [" ".join(told)]
     if not found.best:
         return []
     if len(found.directions) > 1:
@@ -43,9 +49,9 @@ def in_short(found: StudyReport) -> list[str]:
     best_trial = found.best[0]
     return [
         f"The best trial of the search is {best_trial.number}, with {found.value_names[0]} "
-        f"{number(best_trial.values[0])}, {exact_params(best_trial.params)}.",
-        f"{unconfirmed(found)} It has not been confirmed on fresh instances: optuna-robust confirm "
-        "does that.",
+        f"{number(best_trial.values[0])}: {short_params(best_trial.params)}.",
+        f"{unconfirmed(found)} It has not been confirmed on fresh instances: "
+        "optuna-robust confirm does that.",
     ]
 
 
@@ -85,8 +91,8 @@ def caveats(found: StudyReport) -> list[str]:
     ]
     if found.n_trials["pruned"] and found.is_robust:
         told.append(
-            "Values of pruned trials are of fewer instances. A criterion with spread in it is "
-            "smaller for fewer instances, so they cannot be compared with those of complete trials."
+            "Values of pruned trials are of fewer instances, where a criterion with spread in it "
+            "is smaller: they cannot be compared with those of complete trials."
         )
     if found.settings.get("on_failure") == "drop":
         told.append(
@@ -109,7 +115,7 @@ def caveats(found: StudyReport) -> list[str]:
             f"The best of {len(result.models)} by confirmed value is again slightly optimistic, "
             "since it is chosen by the same instances that it is judged by."
         )
-    if any(low != low for low, _ in (model.interval for model in result.models)):
+    if any(math.isnan(model.interval.low) for model in result.models):
         told.append(
             f"There are no intervals of {result.criterion}: of the extremes of a sample, or of "
             "infinite losses, no bootstrap interval is valid."
@@ -134,7 +140,9 @@ def origins(found: StudyReport, study: Study) -> Table:
         rows.append(("first trial begun", f"{min(begun):%Y-%m-%d %H:%M:%S}"))
         rows.append(("last trial begun", f"{max(begun):%Y-%m-%d %H:%M:%S}"))
     rows.append(("report written", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"))
-    rows.append(("by", f"Python {platform.python_version()}, {', '.join(map(_version, _PACKAGES))}"))
+    rows.append(
+        ("by", f"Python {platform.python_version()}, {', '.join(map(_version, _PACKAGES))}")
+    )
     return Table(("what", "value"), tuple(rows), frozenset({"what", "value"}))
 
 
