@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Trainings"
-# So many models alive are seen better on a logarithmic axis.
+# More models alive are seen better on a logarithmic axis; more have one tick a decade.
 _MANY = 20
+_VERY_MANY = 200
 _GAP = 0.16
 
 
@@ -173,5 +174,9 @@ def _alive_range(info: _TrainingsInfo) -> dict[str, object]:
     return {
         "type": "log",
         "range": [np.log10(0.7), np.log10(1.5 * info.n_models)],
-        "dtick": 1 if info.n_models > 200 else "D2",
+        "tickvals": [
+            base * 10**power
+            for power in range(len(str(info.n_models)))
+            for base in ((1,) if info.n_models > _VERY_MANY else (1, 2, 5))
+        ],
     }

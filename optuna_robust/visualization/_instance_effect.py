@@ -1,0 +1,226 @@
+"""What common instances do to every model's loss, and what is left."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from optuna_robust.arguments import check_count
+from optuna_robust.comparison import fit_additive
+from optuna_robust.visualization import _style
+from optuna_robust.visualization._models import CriterionLike
+from optuna_robust.visualization._models import Models
+from optuna_robust.visualization._models import models_of
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from optuna_robust.selection import SelectionResult
+
+
+_TITLE = "Instance effect"
+_MOST_LABELS = 12
+# Quantile of the sizes of differences that has the full colour: one wild loss must not pale
+# all others.
+_FULL_COLOR = 0.98
+
+
+class _InstanceEffectInfo(NamedTuple):
+    """Losses less their model's level, NaN where there is no finite loss; effects of instances."""
+
+    instances: list[int]
+    effects: list[float]
+    numbers: list[int]
+    differences: list[list[float]]
+    failed: list[tuple[int, int]]
+    effect_std: float
+    noise_std: float
+    n_models: int
+    noun: str
+    loss_name: str
+    direction: str
+    common_instances: bool
+
+
+def plot_instance_effect(
+    source: Study | SelectionResult,
+    *,
+    n_models: int = 20,
+    criterion: CriterionLike | None = None,
+    loss_name: str | None = None,
+) -> go.Figure:
+    """Plot what an instance adds to the losses of all models, and every model's differences.
+
+    The bars are the effects of the common instances (a two-way additive fit of all models): some
+    seeds and training samples are harder than others for everybody. The heat map shows how much
+    each loss differs from its model's level. Stripes from top to bottom are common effects, which
+    comparisons on the same instances cancel; what has no stripes is each model's own noise. A
+    cross is a failed instance.
+
+    Example:
+        >>> import optuna_robust as opr
+        >>> def objective(trial, instance):
+        ...     return trial.suggest_float("x", -1, 1) ** 2 + 0.1 * instance.rng.normal()
+        >>> models = [{"x": 0.0}, {"x": 0.1}, {"x": 0.9}]
+        >>> result = opr.robust_select(objective, models, n_instances=8, rule="halving")
+        >>> opr.visualization.plot_instance_effect(result).layout.xaxis2.title.text
+        'instance number'
+
+    Args:
+        source:
+            A study, or what :func:`~optuna_robust.robust_select` found. Without recorded
+            instances, a trial's intermediate values are losses and its steps instance numbers.
+        n_models:
+            Number of models in the heat map, the best ones. Effects are those of all models.
+        criterion:
+            What models are sorted by, a name or a callable. Default: that of the search.
+        loss_name:
+            Name of the losses, and their unit if there is one. Default: the study's metric name,
+            else ``"loss"`` or, if it is maximised, ``"objective value"``.
+
+    Returns:
+        The figure; an empty one, and a line in the log, without data or common instances.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument has no allowed value.
+    """
+    check_count("n_models", n_models, minimum=1)
+    models = models_of(source, criterion=criterion, loss_name=loss_name)
+    return _get_instance_effect_plot(_get_instance_effect_info(models, n_models))
+
+
+def _get_instance_effect_info(models: Models, n_models: int) -> _InstanceEffectInfo:
+    fit = fit_additive(models.losses, common_instances=models.common_instances)
+    freedom = fit.df.sum()
+    known = ~np.isnan(fit.effects)
+    # A model with one loss differs from its level by nothing.
+    several = models.counts >= 2
+    rows = [row for row in models.ranked if several[row]][:n_models]
+    finite = np.where(np.isfinite(models.losses), models.losses, np.nan)
+    differences, failed = [], []
+    for place, row in enumerate(rows):
+        without = finite[row] - fit.effects
+        level = float(np.nanmean(without)) if not np.isnan(without).all() else math.nan
+        differences.append((finite[row] - level).tolist())
+        failed += [
+            (models.instances[column], place)
+            for column in np.flatnonzero(np.isinf(models.losses[row]))
+        ]
+    return _InstanceEffectInfo(
+        instances=list(models.instances),
+        effects=fit.effects.tolist(),
+        numbers=[models.numbers[row] for row in rows],
+        differences=differences,
+        failed=failed,
+        effect_std=float(np.std(fit.effects[known], ddof=1)) if known.sum() > 1 else math.nan,
+        noise_std=float(np.sqrt(np.nansum(fit.s2 * fit.df) / freedom)) if freedom else math.nan,
+        n_models=len(models.numbers),
+        noun=models.noun,
+        loss_name=models.loss_name,
+        direction=models.direction,
+        common_instances=models.common_instances,
+    )
+
+
+def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
+    name = _style.escaped(info.loss_name)
+    x_title, y_title = "instance number", f"effect on {name}"
+    differences = np.array(info.differences, dtype=np.float64)
+    sizes = np.abs(differences[~np.isnan(differences)])
+    if not len(sizes) or not info.common_instances:
+        reason = (
+            f"Every {info.noun} had instances of its own (reshuffle=True): none are common."
+            if not info.common_instances
+            else f"Every {info.noun} has one instance: it cannot be told from the {info.noun}."
+            if info.n_models
+            else f"No {info.noun} has finished."
+        )
+        return _style.empty(_TITLE, reason, x_title, y_title)
+    worse_is_positive = info.direction == "minimize"
+    colors = [_style.BLUE, "#FFFFFF", _style.VERMILLION]
+    if not worse_is_positive:
+        colors.reverse()
+    full = float(np.quantile(sizes, _FULL_COLOR)) or float(sizes.max()) or 1.0
+    n = len(info.numbers)
+    labelled = list(range(0, n, math.ceil(n / _MOST_LABELS)))
+    ends = [min(info.instances) - 0.5, max(info.instances) + 0.5]
+    figure = _style.new_figure(
+        _TITLE,
+        f"effects of instances have a standard deviation of {_style.number(info.effect_std)}, "
+        f"what is left {_style.number(info.noise_std)}; red is worse",
+        xaxis=_style.axis("", range=ends, showticklabels=False, anchor="y"),
+        xaxis2=_style.axis(x_title, range=ends, tickformat="d", anchor="y2", showgrid=False),
+        yaxis=_style.axis(y_title, domain=[0.7, 1.0], zeroline=True, zerolinecolor=_style.GREY),
+        yaxis2=_style.axis(
+            f"{info.noun}, the best on top",
+            domain=[0.0, 0.64],
+            anchor="x2",
+            range=[n - 0.5, -0.5],
+            tickvals=labelled,
+            ticktext=[str(info.numbers[place]) for place in labelled],
+            showgrid=False,
+        ),
+        margin={"l": 60, "r": 20, "t": 76, "b": 50},
+    )
+    figure.add_trace(
+        go.Bar(
+            x=info.instances,
+            y=info.effects,
+            marker={
+                "color": [
+                    _style.VERMILLION if (effect > 0) == worse_is_positive else _style.BLUE
+                    for effect in info.effects
+                ]
+            },
+            hovertemplate="instance %{x}: %{y:+.3g}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.add_trace(
+        go.Heatmap(
+            x=info.instances,
+            y=list(range(n)),
+            z=differences.astype(np.float32),
+            zmin=-full,
+            zmax=full,
+            colorscale=[[place / 2, color] for place, color in enumerate(colors)],
+            colorbar={
+                "title": {"text": f"{name} less<br>the {info.noun}'s level"},
+                "len": 0.64,
+                "y": 0.32,
+                "thickness": 14,
+            },
+            customdata=np.repeat(np.array(info.numbers, np.int32), len(info.instances)).reshape(
+                differences.shape
+            ),
+            hovertemplate=f"{info.noun} %{{customdata}}, instance %{{x}}: "
+            "%{z:+.3g}<extra></extra>",
+            xaxis="x2",
+            yaxis="y2",
+        )
+    )
+    if info.failed:
+        figure.add_trace(
+            go.Scatter(
+                x=[instance for instance, _ in info.failed],
+                y=[place for _, place in info.failed],
+                mode="markers",
+                marker={"symbol": "x", "color": _style.BLACK, "size": 7},
+                hovertext=[
+                    f"{info.noun} {info.numbers[place]}, instance {instance}: failed"
+                    for instance, place in info.failed
+                ],
+                hoverinfo="text",
+                name="failed",
+                showlegend=True,
+                xaxis="x2",
+                yaxis="y2",
+            )
+        )
+    return figure
