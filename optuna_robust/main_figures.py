@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 from typing import NamedTuple
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,13 @@ if TYPE_CHECKING:
     from optuna.study import Study
     import plotly.graph_objects as go  # type: ignore[import-untyped]
 
+    from optuna_robust.store import InstanceStore
     from optuna_robust.summary import StudyReport
 
 
-# Models in the dashboard's figures, which stand in the study: whoever reads an attribute of it
-# reads them, too.
-_IN_DASHBOARD: dict[str, dict[str, Any]] = {
-    "instance-losses": {"n_models": 20},
-    "level-spread": {"n_models": 200},
-    "selection-path": {"n_models": 60},
-    "trainings": {},
-    "optimism": {},
-}
+# Figures for the dashboard stand in the study: whoever reads an attribute of it reads them, too.
+_IN_DASHBOARD = ("instance-losses", "level-spread", "selection-path", "trainings", "optimism")
+_MOST_CHARACTERS = 60_000
 
 
 class MainFigure(NamedTuple):
@@ -45,9 +40,21 @@ class MainFigure(NamedTuple):
 
 
 class _Kind(NamedTuple):
+    """A kind of figure.
+
+    Attributes:
+        title: What it shows.
+        hints: Two sentences: what to look for.
+        plot: Draws it.
+        needs: What it is drawn of.
+        n_models: How many models the dashboard's figure shows at most; None: that is not chosen.
+    """
+
     title: str
     hints: tuple[str, str]
     plot: Callable[..., go.Figure]
+    needs: Literal["instances", "confirmation", "curves"] = "instances"
+    n_models: int | None = None
 
 
 _KINDS = {
@@ -59,16 +66,16 @@ _KINDS = {
             "A model whose best point beats all others, but whose box is wide, was lucky.",
         ),
         visualization.plot_instance_losses,
+        n_models=20,
     ),
     "level-spread": _Kind(
         "Level and spread",
         (
-            "Look at the models on the line: no other one is both better and more stable than "
-            "they are.",
-            "If the best level has a much wider spread than its neighbours on the line, think "
-            "about one of them.",
+            "Look at the models on the dotted line: no other one is both better and more stable.",
+            "Where the line bends, a little quality buys much stability.",
         ),
         visualization.plot_level_spread,
+        n_models=160,
     ),
     "selection-path": _Kind(
         "Selection path",
@@ -79,16 +86,75 @@ _KINDS = {
             "best may have been stopped too early.",
         ),
         visualization.plot_selection_path,
+        n_models=60,
     ),
     "trainings": _Kind(
         "Trainings",
         (
-            "Look at how far the trainings stay below the line of training every model "
+            "Look at how far the trainings stay below the dashed line of training every model "
             "completely: that is what stopping saved.",
-            "If nearly all models are left at the last step, the rule has stopped little, and "
-            "fewer instances may do.",
+            "If nearly all models are alive at the last step, the rule has stopped little.",
         ),
         visualization.plot_trainings,
+    ),
+    "optimism": _Kind(
+        "Optimism of the search",
+        (
+            "Look at how far the values of the search (circles) lie on the better side of those "
+            "on fresh instances (diamonds): so much of them was luck.",
+            "Models whose intervals overlap widely may be equally good.",
+        ),
+        visualization.plot_optimism,
+        needs="confirmation",
+        n_models=20,
+    ),
+    "criteria": _Kind(
+        "Criteria",
+        (
+            "Look at the gap between the curve of the best instance and the others: the wider it "
+            "is, the more of a single good training is luck.",
+            "A criterion whose curve is steep hardly tells the models apart.",
+        ),
+        visualization.plot_criteria,
+    ),
+    "instance-effect": _Kind(
+        "Instance effect",
+        (
+            "Look for stripes from top to bottom: these instances (seeds, samples) are harder, or "
+            "easier, for all models, and comparing models on the same instances cancels that.",
+            "What has no stripes is each model's own noise.",
+        ),
+        visualization.plot_instance_effect,
+    ),
+    "learning-curves": _Kind(
+        "Learning curves",
+        (
+            "Look where the bundles of two models come apart: before, epochs cannot tell which "
+            "one is better.",
+            "Thin lines are instances, thick ones their medians.",
+        ),
+        visualization.plot_learning_curves,
+        needs="curves",
+    ),
+    "rank-correlation": _Kind(
+        "Rank correlation with the last epoch",
+        (
+            "Look from which epoch on the curve is near 1: from there on models are ranked as in "
+            "the end.",
+            "Where it is low, pruning on epochs drops models that would have been among the best.",
+        ),
+        visualization.plot_rank_correlation,
+        needs="curves",
+    ),
+    "top-overlap": _Kind(
+        "Overlap of the best with those of the last epoch",
+        (
+            "Look how many of the models that are best in the end are among the best at an epoch.",
+            "A pruner that looks where the curve is near the dotted line of chance keeps the "
+            "wrong ones.",
+        ),
+        visualization.plot_top_overlap,
+        needs="curves",
     ),
 }
 
@@ -102,10 +168,17 @@ def dashboard_figures(study: Study, found: StudyReport) -> list[MainFigure]:
         found:
             What there is to report of it.
     """
-    return _figures(study, found, _IN_DASHBOARD)
+    return [
+        shown
+        for name in _IN_DASHBOARD
+        if _is_possible(_KINDS[name], found, None)
+        for shown in _shown(name, _small(_KINDS[name], study))
+    ]
 
 
-def report_figures(study: Study, found: StudyReport) -> list[MainFigure]:
+def report_figures(
+    study: Study, found: StudyReport, store: InstanceStore | None
+) -> list[MainFigure]:
     """Return all figures of a study that there are data for.
 
     Args:
@@ -113,19 +186,38 @@ def report_figures(study: Study, found: StudyReport) -> list[MainFigure]:
             The study.
         found:
             What there is to report of it.
+        store:
+            Where the learning curves of its instances are; None: they are not shown.
     """
-    return _figures(study, found, {name: {} for name in _KINDS})
+    return [
+        shown
+        for name, kind in _KINDS.items()
+        if _is_possible(kind, found, store)
+        for shown in _shown(
+            name, kind.plot(study, **({"store": store} if kind.needs == "curves" else {}))
+        )
+    ]
 
 
-def _figures(
-    study: Study, found: StudyReport, chosen: dict[str, dict[str, Any]]
-) -> list[MainFigure]:
-    if not found.is_robust:
-        return []
-    shown = []
-    for name, kind in _KINDS.items():
-        if name in chosen:
-            figure = kind.plot(study, **chosen[name])
-            if figure.data:
-                shown.append(MainFigure(f"robust-{name}", kind.title, kind.hints, figure))
-    return shown
+def _is_possible(kind: _Kind, found: StudyReport, store: InstanceStore | None) -> bool:
+    if kind.needs == "confirmation":
+        return found.confirmation is not None
+    return found.is_robust and (kind.needs == "instances" or store is not None)
+
+
+def _shown(name: str, figure: go.Figure) -> list[MainFigure]:
+    """Return the figure, if there is something in it."""
+    kind = _KINDS[name]
+    return [MainFigure(f"robust-{name}", kind.title, kind.hints, figure)] if figure.data else []
+
+
+def _small(kind: _Kind, study: Study) -> go.Figure:
+    """Return a figure of so many models as the study can keep."""
+    if kind.n_models is None:
+        return kind.plot(study)
+    n_models = kind.n_models
+    while True:
+        figure = kind.plot(study, n_models=n_models)
+        if n_models == 1 or len(figure.to_json()) <= _MOST_CHARACTERS:
+            return figure
+        n_models = max(1, n_models * 2 // 3)

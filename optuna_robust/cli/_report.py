@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 import json
 import math
 from pathlib import Path
@@ -17,11 +18,15 @@ from optuna_robust.cli._output import say
 from optuna_robust.cli._output import tell
 from optuna_robust.cli._studies import load_study
 from optuna_robust.cli._studies import open_storage
+from optuna_robust.cli._studies import opened_store
 from optuna_robust.cli._studies import shown
+from optuna_robust.cli._studies import store_url
 
 
 if TYPE_CHECKING:
     from optuna.study import Study
+
+    from optuna_robust.store import InstanceStore
 
 
 @click.command(short_help="Report a study: best trials, cost and confirmation.")
@@ -46,7 +51,30 @@ if TYPE_CHECKING:
     help="Write a page instead, with figures. It opens in any browser, without a network; a file "
     "that is there is replaced.",
 )
-def report(*, storage: str, study: str, n_trials: int, as_json: bool, html: str | None) -> None:
+@click.option(
+    "--store",
+    metavar="URL",
+    help="With --html: the store that the search was run with, whose learning curves are shown.",
+)
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Name of what was trained, in the store.  [default: STUDY]",
+)
+@click.option(
+    "--version", default="", metavar="TAG", help="Your tag of the objective, in the store."
+)
+def report(
+    *,
+    storage: str,
+    study: str,
+    n_trials: int,
+    as_json: bool,
+    html: str | None,
+    store: str | None,
+    experiment: str | None,
+    version: str,
+) -> None:
     """Report a study: its best trials, what it cost, and its confirmation.
 
     STORAGE is where the study is: a database's URL, such as sqlite:///study.db, or the path of a
@@ -63,16 +91,22 @@ def report(*, storage: str, study: str, n_trials: int, as_json: bool, html: str 
       optuna-robust report sqlite:///study.db energy --html energy.html
       optuna-robust report sqlite:///study.db energy --json | jq '.best_trials[0].params'
     """
-    if html is not None:
-        if as_json:
-            raise WrongArgument("--html and --json exclude each other; call the command twice.")
-        if not Path(html).parent.is_dir():
-            raise WrongArgument(
-                f"--html {html}: there is no directory {str(Path(html).parent)!r}."
-            )
+    if html is None and store is not None:
+        raise WrongArgument("--store tells learning curves, which only --html shows.")
+    if html is not None and as_json:
+        raise WrongArgument("--html and --json exclude each other; call the command twice.")
+    if html is not None and not Path(html).parent.is_dir():
+        raise WrongArgument(f"--html {html}: there is no directory {str(Path(html).parent)!r}.")
     loaded = load_study(open_storage(storage), study, shown_storage=shown(storage))
     if html is not None:
-        _write_html(loaded, html, n_trials)
+        with ExitStack() as stack:
+            opened = None
+            if store is not None:
+                name = study if experiment is None else experiment
+                opened = stack.enter_context(
+                    opened_store(store_url(storage, store), name, version)
+                )
+            _write_html(loaded, html, n_trials, opened)
         return
     from optuna_robust.cli._results import study_text  # noqa: PLC0415
     from optuna_robust.summary import study_report  # noqa: PLC0415
@@ -86,11 +120,11 @@ def report(*, storage: str, study: str, n_trials: int, as_json: bool, html: str 
         say(study_text(found, storage))
 
 
-def _write_html(study: Study, path: str, n_trials: int) -> None:
+def _write_html(study: Study, path: str, n_trials: int, store: InstanceStore | None) -> None:
     from optuna_robust.report import write_html  # noqa: PLC0415
 
     try:
-        write_html(study, path, n_trials=n_trials)
+        write_html(study, path, n_trials=n_trials, store=store)
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error}.") from None
     tell(f"Written to {path}.")

@@ -9,17 +9,17 @@ from optuna_robust.summary import Table
 
 # The dashboard leaves no room between columns.
 _GAP = "\N{EM SPACE}"
-# What begins markup, HTML, a link or a table's cell; a dot only where it could be an address's.
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>()#!|~$&:@/]|\.(?!\d)")
+# What begins markup, HTML, a link with another text than its address, or a table's cell.
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~$&]")
 
 
 def escaped(text: str) -> str:
-    r"""Return Markdown, on one line, that shows a text as it is.
+    r"""Return Markdown, on one line, that shows a text as it is; addresses become links.
 
     Example:
         >>> from optuna_robust.dashboard._markdown import escaped
         >>> print(escaped("a|b <i>_x_</i>\n0.5"))
-        a\|b \<i\>\_x\_\<\/i\> 0.5
+        a\|b \<i\>\_x\_\</i\> 0.5
     """
     line = "".join(char if char.isprintable() else " " for char in text)
     return _MARKUP.sub(r"\\\g<0>", line)

@@ -24,7 +24,7 @@ def with_section(note: str, section: str) -> str:
         >>> with_section(note, "")
         'What I think of it.'
     """
-    before, begin, rest = note.partition(_BEGIN)
+    before, begin, rest = note.rpartition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:  # none, or the user deleted a part of it, and has what is left
         before, after = note, ""

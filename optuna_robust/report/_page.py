@@ -33,8 +33,12 @@ from optuna_robust.summary import StudyReport
 if TYPE_CHECKING:
     from optuna.study import Study
 
+    from optuna_robust.store import InstanceStore
 
-def write_html(study: Study, path: str | Path, *, n_trials: int = 10) -> None:
+
+def write_html(
+    study: Study, path: str | Path, *, n_trials: int = 10, store: InstanceStore | None = None
+) -> None:
     """Write a study's report to an HTML file; one that is there is replaced.
 
     Args:
@@ -44,6 +48,9 @@ def write_html(study: Study, path: str | Path, *, n_trials: int = 10) -> None:
             The file.
         n_trials:
             Number of the best trials to report.
+        store:
+            The :class:`~optuna_robust.InstanceStore` that the search was run with, to show
+            learning curves. Default: they are not shown.
 
     Raises:
         OSError: If the file cannot be written.
@@ -51,10 +58,10 @@ def write_html(study: Study, path: str | Path, *, n_trials: int = 10) -> None:
         ValueError: If it is negative.
     """
     # As bytes: a line that ends otherwise would change a script, and the browser refuse it.
-    Path(path).write_bytes(html_report(study, n_trials=n_trials).encode())
+    Path(path).write_bytes(html_report(study, n_trials=n_trials, store=store).encode())
 
 
-def html_report(study: Study, *, n_trials: int = 10) -> str:
+def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None = None) -> str:
     """Return a study's report as HTML, with everything in it: it opens without a network.
 
     It has the best trials, the confirmation, the figures with what to look for in them, what all
@@ -78,6 +85,9 @@ def html_report(study: Study, *, n_trials: int = 10) -> str:
             Any study.
         n_trials:
             Number of the best trials to report.
+        store:
+            The :class:`~optuna_robust.InstanceStore` that the search was run with, to show
+            learning curves. Default: they are not shown.
 
     Raises:
         TypeError: If ``n_trials`` is not an integer.
@@ -85,7 +95,7 @@ def html_report(study: Study, *, n_trials: int = 10) -> str:
     """
     n_trials = check_count("n_trials", n_trials, minimum=0)
     found = study_report(study, n_trials=n_trials)
-    figures = report_figures(study, found)
+    figures = report_figures(study, found, store)
     scripts = [get_plotlyjs(), DRAW] if figures else []
     body = [
         f"<h1>{escaped(found.study)}</h1>",

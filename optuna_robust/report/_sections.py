@@ -36,7 +36,7 @@ def in_short(found: StudyReport) -> list[str]:
             f"On {len(result.instance_numbers)} fresh instances its {result.criterion} is "
             f"{number(best.value)} {interval_text(best.interval)}.",
         ]
-        if best.optimism > 0:
+        if 0 < best.optimism < math.inf:
             told.append(
                 f"The search promised too much by {number(best.optimism, 3)} "
                 f"({best.statistic} of equally many instances)."
