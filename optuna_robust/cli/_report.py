@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextlib import ExitStack
 import json
 import math
@@ -99,13 +101,7 @@ def report(
         raise WrongArgument(f"--html {html}: there is no directory {str(Path(html).parent)!r}.")
     loaded = load_study(open_storage(storage), study, shown_storage=shown(storage))
     if html is not None:
-        with ExitStack() as stack:
-            opened = None
-            if store is not None:
-                name = study if experiment is None else experiment
-                opened = stack.enter_context(
-                    opened_store(store_url(storage, store), name, version)
-                )
+        with _curves_of(store, study if experiment is None else experiment, version) as opened:
             _write_html(loaded, html, n_trials, opened)
         return
     from optuna_robust.cli._results import study_text  # noqa: PLC0415
@@ -118,6 +114,20 @@ def report(
         say(json.dumps(_strict(found.to_dict()), indent=2, allow_nan=False, default=str))
     else:
         say(study_text(found, storage))
+
+
+@contextmanager
+def _curves_of(url: str | None, experiment: str, version: str) -> Iterator[InstanceStore | None]:
+    """Open the store of a search, if one is named."""
+    if url is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(opened_store(store_url(url, url), experiment, version))
+        except ValueError as error:
+            raise WrongArgument(str(error)) from None
+        yield store
 
 
 def _write_html(study: Study, path: str, n_trials: int, store: InstanceStore | None) -> None:
