@@ -8,9 +8,9 @@ from optuna_robust.summary import Table
 
 
 # The dashboard leaves no room between columns.
-_GAP = "\N{EM SPACE}"
-# What begins markup, HTML, a link with another text than its address, or a table's cell.
-_MARKUP = re.compile(r"[\\`*_\[\]<>#|~$&]")
+_GAP = 3 * "\N{NO-BREAK SPACE}"
+# What begins markup, HTML, a link, or a table's cell. (In a link other escapes would be shown.)
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~$&@]|:(?=/)|(?<=www)\.", re.IGNORECASE)
 
 
 def escaped(text: str) -> str:
@@ -26,16 +26,16 @@ def escaped(text: str) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    r"""Return a table in GitHub's Markdown, with an em space between columns.
+    r"""Return a table in GitHub's Markdown, with room between columns.
 
     Example:
         >>> from optuna_robust.dashboard._markdown import markdown_table
         >>> from optuna_robust.summary import Table
         >>> table = Table(("trial", "params"), (("7", "act=a|b"),), frozenset({"params"}))
-        >>> print(markdown_table(table).replace("\u2003", "_"))
-        | trial |_params |
+        >>> print(markdown_table(table).replace("\u00a0", ""))
+        | trial |params |
         | ---: | :--- |
-        | 7 |_act=a\|b |
+        | 7 |act=a\|b |
     """
     aligned = [":---" if name in table.left else "---:" for name in table.header]
     header, *rows = (

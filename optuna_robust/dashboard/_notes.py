@@ -12,8 +12,8 @@ from optuna_robust.dashboard._markdown import markdown_table
 from optuna_robust.summary import best_heading
 from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
+from optuna_robust.summary import confirmed_value
 from optuna_robust.summary import detectable_difference
-from optuna_robust.summary import interval_text
 from optuna_robust.summary import number
 from optuna_robust.summary import settings_text
 from optuna_robust.summary import study_cost
@@ -103,7 +103,7 @@ def _confirmed(result: ConfirmationResult, position: int) -> str:
     n_models, n_failed = len(result.models), len(result.failures.get(position, {}))
     place = "The best" if position == result.best_index else "One"
     told = [
-        f"{result.criterion} {number(model.value)} {interval_text(model.interval)}",
+        confirmed_value(result, model),
         f"of {len(result.instance_numbers)} fresh instances",
         f"{number(model.search_value)} in the search",
         f"optimism {number(model.optimism, 3)}",

@@ -9,7 +9,7 @@ import math
 import platform
 from typing import TYPE_CHECKING
 
-from optuna_robust.summary import interval_text
+from optuna_robust.summary import confirmed_value
 from optuna_robust.summary import number
 from optuna_robust.summary import short_params
 from optuna_robust.summary import StudyReport
@@ -33,8 +33,7 @@ def in_short(found: StudyReport) -> list[str]:
         best = result.models[result.best_index]
         told = [
             f"Take trial {best.index}: {short_params(best.params)}.",
-            f"On {len(result.instance_numbers)} fresh instances its {result.criterion} is "
-            f"{number(best.value)} {interval_text(best.interval)}.",
+            f"On {len(result.instance_numbers)} fresh instances: {confirmed_value(result, best)}.",
         ]
         if 0 < best.optimism < math.inf:
             told.append(
@@ -117,8 +116,8 @@ def caveats(found: StudyReport) -> list[str]:
         )
     if any(math.isnan(model.interval.low) for model in result.models):
         told.append(
-            f"There are no intervals of {result.criterion}: of the extremes of a sample, or of "
-            "infinite losses, no bootstrap interval is valid."
+            f"Where {result.criterion} has no interval, none is valid: of fewer than 10 "
+            "instances, of the extremes of a sample, or of infinite or identical losses."
         )
     if result.stopped_early:
         told.append(

@@ -1,9 +1,7 @@
 """What there is to say of a study or a confirmation, before it becomes text, Markdown or HTML."""
 
-from optuna_robust.summary._confirmation import best_confirmed
 from optuna_robust.summary._confirmation import confirmation_parts
-from optuna_robust.summary._confirmation import confirmed_models
-from optuna_robust.summary._confirmation import interval_text
+from optuna_robust.summary._confirmation import confirmed_value
 from optuna_robust.summary._confirmation import trainings_of
 from optuna_robust.summary._study import best_heading
 from optuna_robust.summary._study import best_trials
@@ -24,14 +22,12 @@ from optuna_robust.summary._values import short_params
 __all__ = [
     "StudyReport",
     "Table",
-    "best_confirmed",
     "best_heading",
     "best_trials",
     "confirmation_parts",
-    "confirmed_models",
+    "confirmed_value",
     "detectable_difference",
     "exact_params",
-    "interval_text",
     "n_failures",
     "number",
     "settings_text",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from optuna_robust.comparison import Interval
 from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.confirmation import ConfirmedModel
 from optuna_robust.selection import SelectionResult
 from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import exact_params
@@ -21,7 +24,7 @@ def confirmation_parts(result: ConfirmationResult) -> list[str | Table]:
     parts: list[str | Table] = [
         f"{result.criterion} of {n_instances} fresh instances ({result.direction}), intervals "
         f"of {100 * result.confidence:g} %:",
-        confirmed_models(result),
+        _confirmed_models(result),
         _optimism_note(result),
     ]
     if result.pairs:
@@ -33,10 +36,10 @@ def confirmation_parts(result: ConfirmationResult) -> list[str | Table]:
         ]
     if result.stopped_early:
         parts.append(f"Stopped early: {n_instances} instances made the order clear.")
-    return [*parts, trainings_of(result), best_confirmed(result)]
+    return [*parts, trainings_of(result), _best_confirmed(result)]
 
 
-def confirmed_models(result: ConfirmationResult) -> Table:
+def _confirmed_models(result: ConfirmationResult) -> Table:
     """Return a table of the confirmed models, in the order of the search."""
     header = ["model", "trial", "search", "confirmed", "interval", "optimism", "P(best)"]
     rows = [
@@ -45,7 +48,7 @@ def confirmed_models(result: ConfirmationResult) -> Table:
             str(model.index),
             number(model.search_value),
             number(model.value),
-            interval_text(model.interval),
+            _interval_text(model.interval),
             number(model.optimism, 3),
             f"{model.probability_best:.2f}",
             *([str(len(result.failures.get(position, {})))] if result.failures else []),
@@ -57,16 +60,22 @@ def confirmed_models(result: ConfirmationResult) -> Table:
     return Table((*header, *failed, "params"), tuple(rows), frozenset({"interval", "params"}))
 
 
-def best_confirmed(result: ConfirmationResult) -> str:
+def _best_confirmed(result: ConfirmationResult) -> str:
     """Say which of the confirmed models is the best, and what it is worth."""
     best = result.models[result.best_index]
     text = (
-        f"Best: trial {best.index} with {result.criterion} {number(best.value)} "
-        f"{interval_text(best.interval)} on fresh instances, {exact_params(best.params)}."
+        f"Best: trial {best.index} with {confirmed_value(result, best)} on fresh instances, "
+        f"{exact_params(best.params)}."
     )
     if len(result.models) > 1:
         text += f" As the best of {len(result.models)}, this value is again slightly optimistic."
     return text
+
+
+def confirmed_value(result: ConfirmationResult, model: ConfirmedModel) -> str:
+    """Return a model's confirmed criterion, with its interval if there is one."""
+    interval = "" if math.isnan(model.interval.low) else f" {_interval_text(model.interval)}"
+    return f"{result.criterion} {number(model.value)}{interval}"
 
 
 def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
@@ -77,7 +86,7 @@ def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
     )
 
 
-def interval_text(interval: Interval, digits: int = 5) -> str:
+def _interval_text(interval: Interval, digits: int = 5) -> str:
     """Return an interval in brackets; ``-`` where there is none."""
     low, high = (number(bound, digits) for bound in interval)
     return "-" if low == high == "-" else f"[{low}, {high}]"
@@ -97,7 +106,7 @@ def _confirmed_pairs(result: ConfirmationResult) -> Table:
         (
             f"{pair.first + 1} - {pair.second + 1}",
             number(pair.difference, 3),
-            interval_text(pair.interval, 3),
+            _interval_text(pair.interval, 3),
             *map(_p_value, (pair.p_value, pair.p_level, pair.p_spread)),
         )
         for pair in result.pairs
