@@ -9,7 +9,9 @@ from optuna.trial import TrialState
 import pytest
 
 from optuna_robust.criteria import get_criterion
+from optuna_robust.trials import comparable_trials
 from optuna_robust.trials import FinishedTrials
+from optuna_robust.trials import losses_matrix
 from optuna_robust.trials import n_trainings
 from optuna_robust.trials import oriented_losses
 
@@ -75,3 +77,29 @@ def test_incumbent_of_a_tie_is_the_earlier_trial() -> None:
     incumbent = finished.incumbent_losses((0, 1), MEAN, recorded=True)
     assert incumbent is not None
     assert incumbent.tolist() == [3.0, 1.0]
+
+
+def test_a_matrix_has_a_column_for_every_instance_number() -> None:
+    trials = [
+        trial_with([0.5, "worst", None, 2.0]),
+        create_trial(value=9.0, intermediate_values={3: 1.0}),
+        create_trial(value=3.0),
+        create_trial(state=TrialState.PRUNED),
+        create_trial(values=[1.0, 2.0]),
+    ]
+    numbers, losses = losses_matrix(trials, sign=-1)
+    assert numbers == (0, 1, 3)
+    nan, inf = math.nan, math.inf
+    expected = [[-0.5, inf, -2.0], [nan, nan, -1.0], [-3.0, nan, nan], [nan] * 3, [nan] * 3]
+    np.testing.assert_array_equal(losses, expected)
+    assert losses_matrix([], sign=1)[1].shape == (0, 0)
+
+
+def test_comparable_trials_are_finished_ones_of_one_objective() -> None:
+    study = optuna.create_study()
+    study.add_trial(create_trial(value=1.0))
+    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: 1.0}))
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    assert [trial.number for trial in comparable_trials(study)] == [0, 1]
+    study.add_trial(trial_with([1.0]))
+    assert [trial.number for trial in comparable_trials(study)] == [3]

@@ -129,8 +129,8 @@ def _get_instance_effect_info(models: Models, n_models: int) -> _InstanceEffectI
 
 
 def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
-    name = _style.escaped(info.loss_name)
-    x_title, y_title = "instance number", f"effect on {name}"
+    name = _style.escaped(info.loss_name, 40)
+    title, x_title, y_title = f"{_TITLE} on {name}", "instance number", "effect"
     differences = np.array(info.differences, dtype=np.float64)
     sizes = np.abs(differences[~np.isnan(differences)])
     if not len(sizes) or not info.common_instances:
@@ -141,7 +141,7 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
             if info.n_models
             else f"No {info.noun} has finished."
         )
-        return _style.empty(_TITLE, reason, x_title, y_title)
+        return _style.empty(title, reason, x_title, y_title)
     worse_is_positive = info.direction == "minimize"
     colors = [_style.BLUE, "#FFFFFF", _style.VERMILLION]
     if not worse_is_positive:
@@ -151,7 +151,7 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
     labelled = list(range(0, n, math.ceil(n / _MOST_LABELS)))
     ends = [min(info.instances) - 0.5, max(info.instances) + 0.5]
     figure = _style.new_figure(
-        _TITLE,
+        title,
         f"effects of instances have a standard deviation of {_style.number(info.effect_std)}, "
         f"what is left {_style.number(info.noise_std)}; red is worse",
         xaxis=_style.axis("", range=ends, showticklabels=False, anchor="y"),
@@ -191,7 +191,7 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
             zmax=full,
             colorscale=[[place / 2, color] for place, color in enumerate(colors)],
             colorbar={
-                "title": {"text": f"{name} less<br>the {info.noun}'s level"},
+                "title": {"text": f"difference from<br>the {info.noun}'s level"},
                 "len": 0.64,
                 "y": 0.32,
                 "thickness": 14,

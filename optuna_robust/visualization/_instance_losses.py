@@ -273,12 +273,11 @@ def _criteria(info: _InstanceLossesInfo, scale: _style.Scale, sign: int) -> go.S
         mode="markers",
         marker={
             "symbol": "diamond",
-            "color": [_style.ORANGE if seen else "rgba(0,0,0,0)" for seen in inside],
+            "color": _style.ORANGE,
             "size": 9,
-            "line": {
-                "color": [_style.BLACK if s else "rgba(0,0,0,0)" for s in inside],
-                "width": 1,
-            },
+            "opacity": np.where(inside, 1.0, 0.0),
+            "line": {"color": _style.BLACK, "width": 1},
         },
         name=info.criterion,
+        showlegend=info.is_level,
     )

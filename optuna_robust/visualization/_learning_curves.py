@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Learning curves"
-# Of longer curves so many epochs are drawn.
+# Of longer curves, and of many, fewer epochs are drawn.
 _MOST_EPOCHS = 200
+_MOST_POINTS = 10_000
 
 
 class _ModelCurves(NamedTuple):
@@ -112,7 +113,9 @@ def _get_learning_curves_info(
     curves: Curves, n_models: int, step_name: str = "epoch"
 ) -> _LearningCurvesInfo:
     n_epochs = len(curves.epochs)
-    kept = np.unique(np.linspace(0, n_epochs - 1, min(n_epochs, _MOST_EPOCHS)).round().astype(int))
+    most = max(20, _MOST_POINTS // max(1, n_models * len(curves.instances)))
+    n_kept = min(n_epochs, most, _MOST_EPOCHS)
+    kept = np.unique(np.linspace(0, n_epochs - 1, n_kept).round().astype(int))
     values = curves.values[:, :, kept]
     medians = curves.sign * get_criterion("median")(curves.sign * np.moveaxis(values, 1, 2))
     has_any = np.asarray((~np.isnan(values)).any(axis=(1, 2)))
@@ -166,15 +169,21 @@ def _get_learning_curves_plot(info: _LearningCurvesInfo) -> go.Figure:
     for place, model in enumerate(info.models):
         color = _style.SERIES[place % len(_style.SERIES)]
         dash = _style.DASHES[place // len(_style.SERIES) % len(_style.DASHES)]
+        medians = np.array(model.medians)
+        last = int(np.flatnonzero(~np.isnan(medians))[-1])
         figure.add_trace(
             go.Scatter(
                 x=info.epochs,
-                y=_style.on_scale(np.array(model.medians), scale, sign),
-                mode="lines",
+                y=_style.on_scale(medians, scale, sign),
+                mode="lines+markers",
                 line={"color": color, "width": 3, "dash": dash},
+                marker={"size": [9 if i == last else 0 for i in range(len(medians))]},
                 hovertext=[
-                    f"{x_title} {epoch}, median {_style.number(value)}<br>{model.hover}"
-                    for epoch, value in zip(info.epochs, model.medians, strict=True)
+                    f"{x_title} {epoch}, median {_style.number(value)}<br>"
+                    + (model.hover if i == last else f"{info.noun} {model.number}")
+                    for i, (epoch, value) in enumerate(
+                        zip(info.epochs, model.medians, strict=True)
+                    )
                 ],
                 hoverinfo="text",
                 name=f"{info.noun} {model.number}",

@@ -60,7 +60,7 @@ def plot_rank_correlation(
         >>> level = np.linspace(0, 1, 8)[:, None, None]
         >>> curves = level + np.random.default_rng(0).normal(0, 1, (8, 5, 10)) / np.arange(1, 11)
         >>> figure = opr.visualization.plot_rank_correlation(curves)
-        >>> figure.data[-1].y[-1].item()
+        >>> round(figure.data[-1].y[-1].item(), 6)
         1.0
 
     Args:
@@ -91,7 +91,8 @@ def plot_rank_correlation(
 
 def _get_rank_correlation_info(curves: Curves, step_name: str = "epoch") -> _RankCorrelationInfo:
     rankable = curves.rankable()
-    taus = np.array([_taus(values) for values in rankable]).reshape(-1, len(curves.epochs))
+    taus = np.array([_taus(values) for values in rankable])
+    taus = taus.reshape(len(rankable), len(curves.epochs))
     known = ~np.isnan(taus).all(axis=0)
     return _RankCorrelationInfo(
         epochs=[epoch for epoch, seen in zip(curves.epochs, known, strict=True) if seen],
@@ -121,7 +122,7 @@ def _taus(values: FloatArray) -> FloatArray:
 
 def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
     x_title = _style.escaped(info.step_name)
-    y_title = "Kendall's tau with the last"
+    y_title = f"Kendall's tau-b with the last {x_title}"
     if not info.epochs:
         reason = f"No learning curves of two {info.noun}s on the same instance."
         return _style.empty(_TITLE, reason, x_title, y_title)
@@ -131,7 +132,7 @@ def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
         _TITLE,
         f"{info.n_models} {info.noun}s, {_style.count(info.n_instances, 'instance')}; "
         "1: the same ranking, 0: chance",
-        xaxis=_style.axis(x_title),
+        xaxis=_style.axis(x_title, range=padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[min(-0.1, float(low.min()) - 0.05), 1.05]),
     )
     add_reference(figure, info.epochs, 0.0, "chance")
@@ -154,6 +155,12 @@ def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
         )
     )
     return figure
+
+
+def padded(epochs: list[int]) -> list[float]:
+    """Return the range of an axis that shows all epochs."""
+    room = max(0.02 * (epochs[-1] - epochs[0]), 0.2)
+    return [epochs[0] - room, epochs[-1] + room]
 
 
 def add_reference(figure: go.Figure, epochs: list[int], level: float, name: str) -> None:

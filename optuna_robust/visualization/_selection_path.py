@@ -152,6 +152,8 @@ def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
         told += "; what is off the scale lies at its edge"
     most = max(path.n_instances[-1] for path in info.paths)
     least = min(path.n_instances[0] for path in info.paths)
+    if most == 1:
+        told += "; one instance each: there is no path yet"
     figure = _style.new_figure(
         _TITLE,
         told,

@@ -136,6 +136,8 @@ def params_lines(params: Mapping[str, Any]) -> list[str]:
 
 def criterion_label(criterion: Criterion, direction: str) -> str:
     """Return what a criterion is in the orientation of the user's losses."""
+    if criterion.kind == "custom":
+        return escaped(criterion.name)
     maximise = direction == "maximize"
     names = {
         "q3": "Q1" if maximise else "Q3",
@@ -147,7 +149,7 @@ def criterion_label(criterion: Criterion, direction: str) -> str:
         "iqr": "IQR",
         "mad": "MAD",
     }
-    return names.get(criterion.name, escaped(criterion.name))
+    return names.get(criterion.name, criterion.name)
 
 
 def better(direction: str) -> str:

@@ -18,6 +18,7 @@ from optuna_robust.visualization._curves import Curves
 from optuna_robust.visualization._curves import curves_of
 from optuna_robust.visualization._rank_correlation import add_band
 from optuna_robust.visualization._rank_correlation import add_reference
+from optuna_robust.visualization._rank_correlation import padded
 
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _get_top_overlap_info(
 ) -> _TopOverlapInfo:
     rankable = curves.rankable()
     overlaps = np.array([_overlaps(values, share) for values in rankable])
-    overlaps = overlaps.reshape(-1, len(curves.epochs))
+    overlaps = overlaps.reshape(len(rankable), len(curves.epochs))
     known = ~np.isnan(overlaps).all(axis=0)
     chances = [_n_best(len(values), share) / len(values) for values in rankable]
     return _TopOverlapInfo(
@@ -147,7 +148,7 @@ def _get_top_overlap_plot(info: _TopOverlapInfo) -> go.Figure:
         _TITLE,
         f"{info.n_models} {info.noun}s, {_style.count(info.n_instances, 'instance')}; "
         "100 %: the same models are best as in the end",
-        xaxis=_style.axis(x_title),
+        xaxis=_style.axis(x_title, range=padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[0, 105]),
     )
     add_reference(figure, info.epochs, 100 * info.chance, "chance")

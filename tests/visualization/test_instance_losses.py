@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+
+from optuna_robust.visualization import plot_instance_losses
+from optuna_robust.visualization._instance_losses import _get_instance_losses_info
+from optuna_robust.visualization._instance_losses import _InstanceLossesInfo
+from optuna_robust.visualization._instance_losses import _ModelLosses
+from optuna_robust.visualization._models import models_of
+from tests.visualization.sources import axis_titles
+from tests.visualization.sources import drawn
+from tests.visualization.sources import many
+from tests.visualization.sources import selection_of
+from tests.visualization.sources import study_of
+from tests.visualization.sources import WORST
+
+
+def test_info_holds_the_best_models_first() -> None:
+    study = study_of([[2.0, 4.0, 3.0], [0.0], [1.0, WORST, 1.5]])
+    info = _get_instance_losses_info(models_of(study), n_models=2)
+    assert info == _InstanceLossesInfo(
+        models=[
+            _ModelLosses(
+                number=2,
+                losses={0: 1.0, 1: math.inf, 2: 1.5},
+                value=1.5,
+                finished=True,
+                hover="<b>trial 2</b> (complete)<br>median 1.5<br>n = 3 instances, 1 failed<br>"
+                "model = 2",
+            ),
+            _ModelLosses(
+                number=0,
+                losses={0: 2.0, 1: 4.0, 2: 3.0},
+                value=3.0,
+                finished=True,
+                hover="<b>trial 0</b> (complete)<br>median 3<br>n = 3 instances<br>model = 0",
+            ),
+        ],
+        n_models=3,
+        noun="trial",
+        group_names=("complete", "pruned"),
+        loss_name="loss",
+        direction="minimize",
+        criterion="median",
+        is_level=True,
+    )
+
+
+def test_boxes_have_the_quartiles_of_the_criteria() -> None:
+    study = study_of([[1.0, 2.0, 3.0, 4.0, 5.0, 12.0]])
+    figure = plot_instance_losses(study)
+    box = figure.data[0]
+    assert (box.q1[0], box.median[0], box.q3[0]) == (2.25, 3.5, 4.75)
+    # Within 1.5 IQR = 3.75 of the box.
+    assert (box.lowerfence[0], box.upperfence[0]) == (1.0, 5.0)
+
+
+def test_groups_failures_and_criteria_are_drawn() -> None:
+    study = study_of([[2.0, 4.0, 3.0], [5.0], [1.0, WORST, 1.5]])
+    figure = plot_instance_losses(study)
+    names = ["complete", "pruned", "instance", "failed or off the scale", "median"]
+    assert drawn(figure) == names
+    failed = figure.data[3]
+    assert failed.y[0] > 5.0
+    assert failed.y[0] < figure.layout.yaxis.range[1]
+    assert failed.hovertext[0] == "trial 2, instance 1<br>loss none: failed"
+    assert axis_titles(figure) == [
+        "trial number, the best by median first",
+        "loss (smaller is better)",
+    ]
+
+
+def test_failures_are_at_the_lower_edge_if_losses_are_maximised() -> None:
+    figure = plot_instance_losses(study_of([[2.0, WORST, 3.0]], direction="maximize"))
+    failed = figure.data[2]
+    assert figure.layout.yaxis.range[0] < failed.y[0] < 2.0
+    assert failed.marker.symbol == "triangle-down"
+
+
+def test_a_spread_criterion_is_not_drawn_among_losses() -> None:
+    figure = plot_instance_losses(study_of([[1.0, 2.0, 3.0]]), criterion="iqr")
+    criteria = figure.data[-1]
+    assert criteria.y.tolist() == [2.0]  # at the median, for the text
+    assert criteria.marker.opacity.tolist() == [0.0]
+    level = plot_instance_losses(study_of([[1.0, 2.0, 3.0]]), criterion="max").data[-1]
+    assert (level.y.tolist(), level.marker.opacity.tolist()) == ([3.0], [1.0])
+
+
+def test_one_instance_has_no_spread() -> None:
+    figure = plot_instance_losses(study_of([[2.0], [1.0]], criterion="q3+iqr"))
+    assert "one instance each: no spread" in figure.layout.title.text
+    assert list(figure.layout.xaxis.ticktext) == ["1", "0"]
+
+
+@pytest.mark.parametrize("kind", ["box", "violin"])
+def test_a_thousand_models_are_cut_to_the_best(kind: str) -> None:
+    study = study_of(many(1000, 20).tolist())
+    figure = plot_instance_losses(study, kind=kind)  # type: ignore[arg-type]
+    assert "best 20 of 1000 trials" in figure.layout.title.text
+    assert len(figure.layout.xaxis.ticktext) == 20
+    assert len(figure.to_json()) < 60_000
+
+
+def test_an_instance_has_the_same_place_in_every_box() -> None:
+    points = plot_instance_losses(study_of([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])).data[1]
+    np.testing.assert_allclose(points.x[3:] - points.x[:3], 1.0, atol=1e-6)
+
+
+def test_a_selection_is_drawn() -> None:
+    result = selection_of(many(8, 10), criterion="median", n_warmup_instances=2)
+    figure = plot_instance_losses(result)
+    assert drawn(figure)[:2] == ["survivor", "removed"]
+    assert figure.layout.xaxis.ticktext[0] == str(result.best_index)
+
+
+def test_without_data_the_figure_is_empty(caplog: pytest.LogCaptureFixture) -> None:
+    figure = plot_instance_losses(optuna.create_study())
+    assert not figure.data
+    assert "No trial has finished." in caplog.text
+    assert "All instances failed." in (
+        plot_instance_losses(study_of([[WORST, WORST]])).layout.annotations[0].text
+    )
+
+
+def test_users_text_is_escaped() -> None:
+    study = study_of([[1.0, 2.0]], params={"<b>p</b>": "%{x}<script>"})
+    text = plot_instance_losses(study, loss_name="<i>$e$</i>").to_json()
+    assert "<b>p</b>" not in text
+    assert "<script>" not in text
+    assert "<i>" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_models": 0}, "n_models must be at least 1, but was 0"),
+        ({"kind": "bar"}, "kind='bar' is unknown"),
+    ],
+)
+def test_bad_options_are_errors(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_instance_losses(study_of([[1.0]]), **options)  # type: ignore[arg-type]

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import optuna
+import pytest
+
+import optuna_robust as opr
+from optuna_robust.criteria import get_criterion
+from optuna_robust.visualization import plot_level_spread
+from optuna_robust.visualization._level_spread import _front
+from optuna_robust.visualization._level_spread import _get_level_spread_info
+from optuna_robust.visualization._level_spread import _LevelSpreadInfo
+from optuna_robust.visualization._models import models_of
+from tests.visualization.sources import axis_titles
+from tests.visualization.sources import drawn
+from tests.visualization.sources import many
+from tests.visualization.sources import selection_of
+from tests.visualization.sources import study_of
+from tests.visualization.sources import WORST
+
+
+MEDIAN, IQR = get_criterion("median"), get_criterion("iqr")
+
+
+def info_of(study: optuna.Study, n_models: int = 1000) -> _LevelSpreadInfo:
+    return _get_level_spread_info(models_of(study), n_models, MEDIAN, IQR, None)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_info_holds_level_spread_and_front(direction: str) -> None:
+    sign = -1.0 if direction == "maximize" else 1.0
+    # Level 2 spread 1, level 1 spread 2 (better, less stable), level 3 spread 2 (neither),
+    # pruned with the smallest spread, pruned without any.
+    losses = [[1.5, 2.0, 2.5, 2.0, 1.0], [0.0, 1.0, 2.0, 3.0, 0.0], [2, 3, 4, 5, 2], [1, 1.1], [0]]
+    oriented = [[sign * loss for loss in row] for row in losses]
+    info = info_of(study_of(oriented, direction=direction))
+    assert info.numbers == [0, 1, 2, 3]
+    assert info.levels == pytest.approx([sign * 2, sign * 1, sign * 3, sign * 1.05])
+    assert info.spreads == pytest.approx([0.5, 2.0, 2.0, 0.05])
+    assert info.finished == [True, True, True, False]
+    assert info.front == [1, 0]
+    assert info.best == 1
+    assert (info.n_models, info.n_without_spread) == (5, 1)
+    assert info.hovers[0].startswith("<b>trial 0</b> (complete)<br>IQR 0.5<br>median ")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), min_size=1, max_size=30
+    )
+)
+def test_the_front_is_what_nothing_dominates(points: list[tuple[int, int, bool]]) -> None:
+    levels, spreads = (np.array([p[i] for p in points], dtype=np.float64) for i in (0, 1))
+    eligible = np.array([p[2] for p in points])
+    front = _front(levels, spreads, eligible)
+    on_front = {(levels[row], spreads[row]) for row in front}
+    for row in np.flatnonzero(eligible):
+        dominated = any(
+            eligible[other]
+            and levels[other] <= levels[row]
+            and spreads[other] <= spreads[row]
+            and (levels[other], spreads[other]) != (levels[row], spreads[row])
+            for other in range(len(points))
+        )
+        assert ((levels[row], spreads[row]) in on_front) != dominated
+    assert all(eligible[row] for row in front)
+    assert len(on_front) == len(front)
+
+
+def test_everything_is_drawn_and_infinite_spreads_are_at_the_edge() -> None:
+    study = study_of([[1.0, 2.0, 3.0], [1.0, 1.5, 2.5], [1.0, WORST, WORST], [4.0, 5.0]])
+    figure = plot_level_spread(study)
+    assert drawn(figure) == [
+        "pruned",
+        "complete",
+        "failed or off the scale",
+        "best by median",
+    ]
+    off = figure.data[2]
+    assert off.x[0] < figure.layout.xaxis.range[1]
+    assert off.y[0] < figure.layout.yaxis.range[1]
+    assert axis_titles(figure) == [
+        "median of loss (smaller is better)",
+        "IQR of loss (smaller is better)",
+    ]
+
+
+def test_the_front_joins_two_models_or_more() -> None:
+    figure = plot_level_spread(study_of([[1.0, 5.0, 9.0], [6.0, 6.0, 6.5]]))
+    front = next(trace for trace in figure.data if trace.name == "Pareto front")
+    assert front.x.tolist() == [5.0, 6.0]
+    assert front.y.tolist() == [4.0, 0.25]
+
+
+def test_confirmed_models_are_joined_with_what_the_search_had_found() -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        return trial.suggest_float("x", 0, 1) + 0.1 * float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(opr.MultiInstanceObjective(objective, n_instances=5), n_trials=4)
+    result = opr.confirm(study, objective, n_models=2, n_instances=6)
+    figure = plot_level_spread(study)
+    confirmed = figure.data[-1]
+    assert confirmed.name == "confirmed, fresh instances"
+    np.testing.assert_allclose(confirmed.x, np.median(result.losses, axis=1))
+    assert confirmed.hovertext[0].startswith(f"<b>trial {result.models[0].index}, confirmed</b>")
+    lines = figure.data[-2]
+    assert len(lines.x) == 6
+    assert lines.x[1] == pytest.approx(confirmed.x[0])
+    assert plot_level_spread(study, confirmation=result).to_json() == figure.to_json()
+
+
+def test_one_instance_has_no_spread(caplog: pytest.LogCaptureFixture) -> None:
+    figure = plot_level_spread(study_of([[1.0], [2.0]]))
+    assert not figure.data
+    assert "Every trial has one instance" in caplog.text
+    assert not plot_level_spread(optuna.create_study()).data
+    assert not plot_level_spread(study_of([[WORST, WORST]])).data
+
+
+def test_identical_losses_have_a_spread_of_zero() -> None:
+    assert info_of(study_of([[1.0, 1.0]])).spreads == [0.0]
+
+
+def test_a_thousand_models_are_small_enough_and_can_be_fewer() -> None:
+    study = study_of(many(1000, 20).tolist())
+    assert len(plot_level_spread(study).to_json()) < 200_000
+    few = plot_level_spread(study, n_models=200)
+    assert "best 200 of 1000 trials" in few.layout.title.text
+    assert len(few.to_json()) < 45_000
+
+
+def test_a_selection_is_drawn() -> None:
+    result = selection_of(many(8, 10), criterion="median", n_warmup_instances=2)
+    assert drawn(plot_level_spread(result, level="mean", spread="std"))[:2] == [
+        "removed",
+        "survivor",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"level": "std"}, ValueError, "level must be a criterion of level, but was 'std'"),
+        ({"spread": "q3+iqr"}, ValueError, "spread must be a criterion of spread"),
+        ({"confirmation": 3}, TypeError, "confirmation must be a ConfirmationResult"),
+    ],
+)
+def test_bad_options_are_errors(
+    options: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        plot_level_spread(study_of([[1.0, 2.0]]), **options)  # type: ignore[arg-type]

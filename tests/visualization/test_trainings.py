@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from optuna_robust.visualization import plot_trainings
+from optuna_robust.visualization._models import models_of
+from optuna_robust.visualization._trainings import _get_trainings_info
+from optuna_robust.visualization._trainings import _TrainingsInfo
+from tests.visualization.sources import axis_titles
+from tests.visualization.sources import drawn
+from tests.visualization.sources import many
+from tests.visualization.sources import selection_of
+from tests.visualization.sources import study_of
+
+
+def test_steps_of_a_study_are_instances() -> None:
+    study = study_of([[1.0, 1.0, 1.0, 1.0], [2.0], [3.0, None, 3.0]])
+    assert _get_trainings_info(models_of(study)) == _TrainingsInfo(
+        steps=[1, 2, 3, 4],
+        n_alive=[3, 2, 2, 1],
+        n_trained=[3, 5, 7, 8],
+        n_models=3,
+        n_exhaustive=12,
+        noun="trial",
+        step_name="instance of the trial (from 1)",
+    )
+
+
+@pytest.mark.parametrize("rule", ["halving", "race"])
+def test_steps_of_a_selection_are_waves(rule: str) -> None:
+    result = selection_of(many(16, 10), rule=rule, criterion="median")
+    info = _get_trainings_info(models_of(result))
+    assert info.steps == [step.step for step in result.steps]
+    assert info.n_trained[-1] == result.n_trainings
+    assert info.n_alive[0] == 16
+    assert info.n_alive[-1] == len(result.steps[-1].kept) + len(result.steps[-1].removed)
+    assert info.n_exhaustive == 160
+
+
+def test_both_panels_are_drawn_with_what_they_are_measured_by() -> None:
+    figure = plot_trainings(study_of([[1.0, 1.0], [2.0]]))
+    assert drawn(figure) == [
+        "trials alive",
+        "trainings so far",
+        "every instance of every trial",
+        "one training a trial",
+    ]
+    assert [trace.y[0] for trace in figure.data] == [2, 2, 4, 2]
+    assert "2 trials, 3 trainings instead of 4: 1.3 times fewer" in figure.layout.title.text
+    assert axis_titles(figure) == [
+        "instance of the trial (from 1)",
+        "trials alive",
+        "trainings so far",
+    ]
+
+
+def test_nothing_saved_is_not_called_fewer() -> None:
+    title = plot_trainings(study_of([[1.0, 1.0]])).layout.title.text
+    assert "1 trial, 2 trainings" in title
+    assert "instead" not in title
+
+
+def test_many_models_are_seen_on_a_logarithmic_axis() -> None:
+    figure = plot_trainings(study_of(many(1000, 5).tolist()))
+    assert figure.layout.yaxis.type == "log"
+    assert list(figure.layout.yaxis.tickvals) == [1, 10, 100, 1000]
+    assert len(figure.to_json()) < 5000
+    assert plot_trainings(study_of([[1.0]])).layout.yaxis.type is None
+
+
+def test_without_data_the_figure_is_empty(caplog: pytest.LogCaptureFixture) -> None:
+    assert not plot_trainings(optuna.create_study()).data
+    assert "No trial has finished." in caplog.text
