@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import optuna
-from optuna.trial import create_trial
-from optuna.trial import TrialState
 
 import optuna_robust as opr
-from optuna_robust import trials
-from optuna_robust.criteria import get_criterion
 
 
 # Text that would break out of Markdown, HTML, a script or a figure's text.
@@ -61,37 +54,4 @@ def robust_study(
     study.optimize(opr.MultiInstanceObjective(objective, 6, store=store), n_trials=n_trials)
     if confirmed:
         opr.confirm(study, objective, n_models=2, n_instances=8)
-    return study
-
-
-def filled_study(
-    storage: optuna.storages.BaseStorage | str, *, n_trials: int, n_params: int, name: str
-) -> optuna.Study:
-    """A study of trials with 20 instances each, half of them pruned, that nobody trained."""
-    rng = np.random.default_rng(0)
-    score = get_criterion("q3+iqr").score
-    study = optuna.create_study(storage=storage, study_name="filled")
-    settings = {"seed": 0, "n_instances": 20, "on_failure": "worst", "criterion": ["q3+iqr"]}
-    study.set_user_attr(trials.SETTINGS, settings)
-    names = [f"{name}{number}" for number in range(n_params)]
-    found = []
-    for number in range(n_trials):
-        n = 20 if number % 2 == 0 else int(rng.choice([2, 4, 8, 16]))
-        losses = (rng.random() + rng.random() * rng.normal(size=n)).tolist()
-        running = {i: float(score(losses[: i + 1])) for i in range(1, n)}
-        summary = trials.summary_attrs(losses, 1, n_failures=0, criterion=running[n - 1])
-        attrs: dict[str, Any] = {trials.LOSSES: losses, trials.SECONDS: [0.1] * n, **summary}
-        if n < 20:
-            attrs[trials.STOPPED] = f"RobustnessPruner stopped it after {n} instances."
-        found.append(
-            create_trial(
-                state=TrialState.COMPLETE if n == 20 else TrialState.PRUNED,
-                value=running[n - 1],
-                params={each: float(rng.random()) for each in names},
-                distributions=dict.fromkeys(names, optuna.distributions.FloatDistribution(0, 1)),
-                intermediate_values=running,
-                user_attrs=attrs,
-            )
-        )
-    study.add_trials(found)
     return study

@@ -3,11 +3,11 @@ from __future__ import annotations
 import optuna
 import pytest
 
+from benchmarks.publishing import filled_study
 from optuna_robust import InstanceStore
 from optuna_robust.main_figures import dashboard_figures
 from optuna_robust.main_figures import report_figures
 from optuna_robust.summary import study_report
-from tests.searches import filled_study
 from tests.searches import robust_study
 
 
@@ -60,9 +60,7 @@ def test_without_a_finished_trial_there_is_nothing_to_show() -> None:
 @pytest.mark.parametrize("n_params", [3, 40])
 def test_figures_of_the_dashboard_are_small(n_params: int) -> None:
     name = "a hyperparameter with a <long> name "
-    study = filled_study(
-        optuna.storages.InMemoryStorage(), n_trials=300, n_params=n_params, name=name
-    )
+    study = filled_study(optuna.storages.InMemoryStorage(), 300, n_params, name=name)
     figures = dashboard_figures(study, study_report(study, n_trials=5))
-    assert [each.name.removeprefix("robust-") for each in figures] == DASHBOARD
+    assert [each.name.removeprefix("robust-") for each in figures] == [*DASHBOARD, "optimism"]
     assert max(len(each.figure.to_json()) for each in figures) <= 60_000

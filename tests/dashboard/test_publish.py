@@ -13,9 +13,10 @@ from optuna_dashboard import save_note
 from optuna_dashboard import wsgi
 import pytest
 
+from benchmarks.publishing import attributes
+from benchmarks.publishing import filled_study
 import optuna_robust as opr
 from optuna_robust.dashboard import publish
-from tests.searches import filled_study
 from tests.searches import HOSTILE
 from tests.searches import robust_study
 
@@ -43,12 +44,6 @@ def asked(storage: optuna.storages.BaseStorage, path: str) -> Any:
 def trial_note(study: optuna.Study, number: int) -> str:
     note: str = get_note(Trial(study, study.trials[number]._trial_id))
     return note
-
-
-def attributes(study: optuna.Study) -> dict[str, Any]:
-    """All attributes of a study, of users and of the system."""
-    storage, number = study._storage, study._study_id
-    return {**storage.get_study_system_attrs(number), **storage.get_study_user_attrs(number)}
 
 
 def test_the_dashboard_shows_what_was_published(storage: optuna.storages.BaseStorage) -> None:
@@ -155,10 +150,8 @@ def test_a_pareto_front_is_published() -> None:
 
 @pytest.mark.parametrize("n_params", [6, 40])
 def test_a_thousand_trials_take_less_than_300_kb_of_attributes(n_params: int) -> None:
-    study = filled_study(
-        optuna.storages.InMemoryStorage(), n_trials=1000, n_params=n_params, name="parameter_"
-    )
-    assert len(publish(study)) == len(FIGURES)
+    study = filled_study(optuna.storages.InMemoryStorage(), 1000, n_params)
+    assert len(publish(study)) == len(FIGURES) + 1
     assert (
         sum(len(key) + len(json.dumps(value)) for key, value in attributes(study).items()) < 300e3
     )

@@ -9,10 +9,10 @@ from typing import Any
 import optuna
 import pytest
 
+from benchmarks.publishing import filled_study
 import optuna_robust as opr
 from optuna_robust.report import write_html
 from tests import browser
-from tests.searches import filled_study
 from tests.searches import HOSTILE
 from tests.searches import robust_study
 
@@ -71,11 +71,9 @@ def test_a_report_opens_offline_and_draws_every_figure(
 
 
 def test_a_report_of_a_thousand_trials_is_drawn(driver: Any, tmp_path: Path) -> None:
-    study = filled_study(
-        optuna.storages.InMemoryStorage(), n_trials=1000, n_params=6, name="parameter_"
-    )
+    study = filled_study(optuna.storages.InMemoryStorage(), 1000, 6)
     write_html(study, tmp_path / "report.html")
-    assert len(_open(driver, tmp_path / "report.html")) == 6
+    assert len(_open(driver, tmp_path / "report.html")) == 7
     browser.keep_screenshot(driver, "report-1000-trials")
     assert not browser.errors(driver)
 
