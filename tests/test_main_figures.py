@@ -20,7 +20,7 @@ def names(study: optuna.Study, store: InstanceStore | None = None) -> tuple[list
     found = study_report(study, n_trials=5)
     figures = dashboard_figures(study, found), report_figures(study, found, store)
     for each in [*figures[0], *figures[1]]:
-        assert f"<b>{each.title}</b>" in each.figure.layout.title.text
+        assert each.figure.layout.title.text.startswith(f"<b>{each.title}")
         assert all(hint.endswith(".") and "  " not in hint for hint in each.hints)
     dashboard, report = ([each.name.removeprefix("robust-") for each in some] for some in figures)
     return dashboard, report

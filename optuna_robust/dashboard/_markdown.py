@@ -33,12 +33,12 @@ def markdown_table(table: Table) -> str:
         >>> from optuna_robust.summary import Table
         >>> table = Table(("trial", "params"), (("7", "act=a|b"),), frozenset({"params"}))
         >>> print(markdown_table(table).replace("\u00a0", ""))
-        | trial |params |
+        | trial | params |
         | ---: | :--- |
-        | 7 |act=a\|b |
+        | 7 | act=a\|b |
     """
     aligned = [":---" if name in table.left else "---:" for name in table.header]
     header, *rows = (
-        f"| {f' |{_GAP}'.join(map(escaped, row))} |" for row in (table.header, *table.rows)
+        f"| {f'{_GAP} | '.join(map(escaped, row))} |" for row in (table.header, *table.rows)
     )
     return "\n".join([header, f"| {' | '.join(aligned)} |", *rows])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TITLE = "Criteria"
 _CRITERIA = ("min", "median", "mean", "q3", "q3+iqr", "max")
 # Of more models so many quantiles are drawn.
-_MOST_POINTS = 200
+_MOST_POINTS = 100
 
 
 class _CriterionValues(NamedTuple):
@@ -120,8 +120,7 @@ def _get_criteria_info(models: Models, n_instances: int | None) -> _CriteriaInfo
 
 
 def _get_criteria_plot(info: _CriteriaInfo) -> go.Figure:
-    name = _style.escaped(info.loss_name)
-    x_title = f"criterion of {name} ({_style.better(info.direction)})"
+    x_title = _style.loss_axis(info.loss_name, info.direction, "criterion")
     y_title = f"{info.noun}s at least so good (%)"
     sign = -1 if info.direction == "maximize" else 1
     scale = _style.scale_of(np.array([v for each in info.criteria for v in each.values]), sign)

@@ -140,10 +140,9 @@ def _kept_curves(models: Models, store: InstanceStore) -> dict[tuple[int, int], 
         if each.phase == "search" and each.outcome is not None and each.outcome.learning_curve
     }
     found = {}
-    numbers = {number for _, number, _ in kept}
     for row, (own, params) in enumerate(zip(models.numbers, models.params, strict=True)):
         key = model_key(params)
-        for number in numbers:
+        for number in models.instances:
             curve = kept.get((key, number, None if models.common_instances else own))
             if curve is not None:
                 found[row, number] = curve

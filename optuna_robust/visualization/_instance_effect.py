@@ -153,7 +153,8 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
     figure = _style.new_figure(
         title,
         f"effects of instances have a standard deviation of {_style.number(info.effect_std)}, "
-        f"what is left {_style.number(info.noise_std)}; red is worse",
+        f"what is left {_style.number(info.noise_std)}; red is worse"
+        + (", grey not trained" if np.isnan(differences).any() else ""),
         xaxis=_style.axis("", range=ends, showticklabels=False, anchor="y"),
         xaxis2=_style.axis(x_title, range=ends, tickformat="d", anchor="y2", showgrid=False),
         yaxis=_style.axis(y_title, domain=[0.7, 1.0], zeroline=True, zerolinecolor=_style.GREY),
@@ -168,6 +169,20 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
         ),
         margin={"l": 60, "r": 20, "t": 76, "b": 50},
     )
+    if np.isnan(differences).any():
+        # White is no difference; what was not trained has another colour.
+        figure.add_shape(
+            type="rect",
+            x0=ends[0],
+            x1=ends[1],
+            y0=-0.5,
+            y1=n - 0.5,
+            xref="x2",
+            yref="y2",
+            layer="below",
+            line={"width": 0},
+            fillcolor="#D0D0D0",
+        )
     figure.add_trace(
         go.Bar(
             x=info.instances,

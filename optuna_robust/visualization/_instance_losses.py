@@ -110,6 +110,7 @@ def plot_instance_losses(
 def _get_instance_losses_info(models: Models, n_models: int) -> _InstanceLossesInfo:
     shown = models.top(n_models)
     values = shown.values(shown.criterion)
+    hovers = _style.hovers(shown)
     return _InstanceLossesInfo(
         models=[
             _ModelLosses(
@@ -121,7 +122,7 @@ def _get_instance_losses_info(models: Models, n_models: int) -> _InstanceLossesI
                 },
                 value=float(values[row]),
                 finished=bool(shown.finished[row]),
-                hover=_style.hover(shown, row),
+                hover=hovers[row],
             )
             for row in range(len(shown.numbers))
             if shown.counts[row]
@@ -137,9 +138,8 @@ def _get_instance_losses_info(models: Models, n_models: int) -> _InstanceLossesI
 
 
 def _get_instance_losses_plot(info: _InstanceLossesInfo, *, kind: str) -> go.Figure:
-    name = _style.escaped(info.loss_name)
     x_title = f"{info.noun} number, the best by {info.criterion} first"
-    y_title = f"{name} ({_style.better(info.direction)})"
+    y_title = _style.loss_axis(info.loss_name, info.direction)
     sign = -1 if info.direction == "maximize" else 1
     losses = np.array([loss for model in info.models for loss in model.losses.values()])
     scale = _style.scale_of(losses, sign)

@@ -120,6 +120,7 @@ def _get_learning_curves_info(
     medians = curves.sign * get_criterion("median")(curves.sign * np.moveaxis(values, 1, 2))
     has_any = np.asarray((~np.isnan(values)).any(axis=(1, 2)))
     rows = [int(row) for row in curves.models.ranked if has_any[row]]
+    shown = curves.models.rows(rows[:n_models])
     return _LearningCurvesInfo(
         models=[
             _ModelCurves(
@@ -130,9 +131,9 @@ def _get_learning_curves_info(
                     if not np.isnan(values[row, column]).all()
                 },
                 medians=medians[row].tolist(),
-                hover=_style.hover(curves.models, row),
+                hover=hover,
             )
-            for row in rows[:n_models]
+            for row, hover in zip(rows, _style.hovers(shown), strict=False)
         ],
         epochs=[curves.epochs[place] for place in kept],
         n_models=len(rows),
@@ -146,7 +147,7 @@ def _get_learning_curves_info(
 
 def _get_learning_curves_plot(info: _LearningCurvesInfo) -> go.Figure:
     x_title = _style.escaped(info.step_name)
-    y_title = f"{_style.escaped(info.value_name)} ({_style.better(info.direction)})"
+    y_title = _style.loss_axis(info.value_name, info.direction)
     sign = -1 if info.direction == "maximize" else 1
     values = np.array([v for m in info.models for curve in m.curves.values() for v in curve])
     scale = _style.scale_of(values, sign)
@@ -155,14 +156,14 @@ def _get_learning_curves_plot(info: _LearningCurvesInfo) -> go.Figure:
         return _style.empty(_TITLE, reason, x_title, y_title)
     told = f"{_style.best_of(len(info.models), info.n_models, info.noun)} by {info.criterion}; "
     told += "thin: an instance, thick: the median of them"
-    if _style.off_scale(values, scale, sign).any():
-        told += "; what is off the scale lies at its edge"
     figure = _style.new_figure(
         _TITLE,
         told,
-        xaxis=_style.axis(x_title),
+        xaxis=_style.axis(x_title, range=_style.padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[scale.low, scale.high]),
     )
+    if _style.off_scale(values, scale, sign).any():
+        _style.mark_edge(figure, scale)
     for place, model in enumerate(info.models):
         color = _style.SERIES[place % len(_style.SERIES)]
         figure.add_trace(_instance_lines(info, model, scale, color))

@@ -13,6 +13,7 @@ from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import identical
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import CriterionLike
 from optuna_robust.visualization._models import display_sign
@@ -72,11 +73,12 @@ def plot_level_spread(
 ) -> go.Figure:
     """Plot where every model's losses lie against how widely they are spread.
 
-    The line joins the models that no other one beats in both (the Pareto front, of those that were
-    evaluated to the end). Look at where it bends: there, a little quality buys much stability.
-    Spreads of few instances are smaller and uncertain: stopped models are grey and not in the
-    front. Confirmed models are shown again where their fresh instances put them. What is far off
-    the others, or infinite because instances failed, is a triangle at the edge.
+    The line joins the models that no other one beats in both (the Pareto front). Look at where it
+    bends: there, a little quality buys much stability. Spreads of few instances are smaller and
+    uncertain: stopped models are grey and not in the front. Nor are models whose losses are all
+    the same: they fix their own seed, and tell nothing of their spread. Confirmed models are shown
+    again where their fresh instances put them. What is far off the others, or infinite because
+    instances failed, is a triangle at the edge.
 
     Example:
         >>> import optuna
@@ -144,14 +146,17 @@ def _get_level_spread_info(
     has_spread = ~np.isnan(spreads)
     rows = sorted(np.flatnonzero(has_spread).tolist(), key=lambda row: shown.numbers[row])
     position = {row: i for i, row in enumerate(rows)}
-    front = _front(shown.sign * levels, spreads, shown.finished & has_spread)
+    # Identical losses say nothing on a model's spread (it fixes its own seed).
+    eligible = shown.finished & has_spread & ~identical(shown.oriented)
+    front = _front(shown.sign * levels, spreads, eligible)
     best = shown.best
+    hovers = _style.hovers(shown, level, spread)
     return _LevelSpreadInfo(
         numbers=[shown.numbers[row] for row in rows],
         levels=levels[rows].tolist(),
         spreads=spreads[rows].tolist(),
         finished=shown.finished[rows].tolist(),
-        hovers=[_hover(shown, row, {level: levels, spread: spreads}) for row in rows],
+        hovers=[hovers[row] for row in rows],
         front=[position[row] for row in front],
         best=None if best is None else position.get(best),
         confirmed=_confirmed(models, level, spread, confirmation or models.confirmation),
@@ -178,17 +183,6 @@ def _front(
         if not front or spreads[row] < spreads[front[-1]]:
             front.append(int(row))
     return front
-
-
-def _hover(models: Models, row: int, values_of: dict[Criterion, FloatArray]) -> str:
-    head, *rest = _style.hover(models, row).split("<br>")
-    values = [
-        f"{_style.criterion_label(criterion, models.direction)} "
-        f"{_style.number(float(values[row]))}"
-        for criterion, values in values_of.items()
-        if criterion != models.criterion
-    ]
-    return "<br>".join([head, *values, *rest])
 
 
 def _confirmed(
@@ -227,9 +221,8 @@ def _confirmed(
 
 
 def _get_level_spread_plot(info: _LevelSpreadInfo) -> go.Figure:
-    name = _style.escaped(info.loss_name)
-    x_title = f"{info.level_name} of {name} ({_style.better(info.direction)})"
-    y_title = f"{info.spread_name} of {name} (smaller is better)"
+    x_title = _style.loss_axis(info.loss_name, info.direction, info.level_name)
+    y_title = _style.loss_axis(info.loss_name, "minimize", info.spread_name)
     sign = -1 if info.direction == "maximize" else 1
     levels = np.array([*info.levels, *(model.level for model in info.confirmed)])
     spreads = np.array([*info.spreads, *(model.spread for model in info.confirmed)])

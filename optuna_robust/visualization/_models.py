@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import cached_property
@@ -131,14 +132,17 @@ class Models:
 
     def top(self, n_models: int) -> Models:
         """Return the best models, best first."""
-        rows = self.ranked[:n_models]
-        kept = {int(row): i for i, row in enumerate(rows)}
+        return self.rows(self.ranked[:n_models].tolist())
+
+    def rows(self, rows: Sequence[int]) -> Models:
+        """Return some of the models, in the order of the rows."""
+        kept = {row: i for i, row in enumerate(rows)}
         return replace(
             self,
             numbers=tuple(self.numbers[row] for row in rows),
             params=tuple(self.params[row] for row in rows),
-            losses=self.losses[rows],
-            finished=self.finished[rows],
+            losses=self.losses[list(rows)],
+            finished=self.finished[list(rows)],
             fates=tuple(self.fates[row] for row in rows),
             selected=None if self.selected is None else kept.get(self.selected),
         )

@@ -189,8 +189,7 @@ def _signed(value: float) -> str:
 
 
 def _get_optimism_plot(info: _OptimismInfo) -> go.Figure:
-    x_title = f"{info.statistic or 'criterion'} of {_style.escaped(info.loss_name)}"
-    x_title += f" ({_style.better(info.direction)})"
+    x_title = _style.loss_axis(info.loss_name, info.direction, info.statistic or "criterion")
     y_title = f"{info.noun}, the search's best on top"
     sign = -1 if info.direction == "maximize" else 1
     values = np.array([each for m in info.models for each in (m.search_value, m.value)])

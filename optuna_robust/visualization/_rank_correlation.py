@@ -132,7 +132,7 @@ def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
         _TITLE,
         f"{info.n_models} {info.noun}s, {_style.count(info.n_instances, 'instance')}; "
         "1: the same ranking, 0: chance",
-        xaxis=_style.axis(x_title, range=padded(info.epochs)),
+        xaxis=_style.axis(x_title, range=_style.padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[min(-0.1, float(low.min()) - 0.05), 1.05]),
     )
     add_reference(figure, info.epochs, 0.0, "chance")
@@ -155,12 +155,6 @@ def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
         )
     )
     return figure
-
-
-def padded(epochs: list[int]) -> list[float]:
-    """Return the range of an axis that shows all epochs."""
-    room = max(0.02 * (epochs[-1] - epochs[0]), 0.2)
-    return [epochs[0] - room, epochs[-1] + room]
 
 
 def add_reference(figure: go.Figure, epochs: list[int], level: float, name: str) -> None:

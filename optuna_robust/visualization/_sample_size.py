@@ -132,7 +132,7 @@ def _size_curve(
 
 def _get_sample_size_plot(info: _SampleSizeInfo) -> go.Figure:
     x_title = _style.escaped(info.size_name)
-    y_title = f"{_style.escaped(info.loss_name)} ({_style.better(info.direction)})"
+    y_title = _style.loss_axis(info.loss_name, info.direction)
     sign = -1 if info.direction == "maximize" else 1
     ends = np.array([end for curve in info.curves for end in (*curve.q1, *curve.q3)])
     finite = ends[np.isfinite(ends)]

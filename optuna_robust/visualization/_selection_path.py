@@ -100,6 +100,7 @@ def plot_selection_path(
 def _get_selection_path_info(models: Models, n_models: int) -> _SelectionPathInfo:
     shown = models.top(n_models)
     sign = display_sign(shown.criterion, shown.direction)
+    hovers = _style.hovers(shown)
     paths = []
     for row in range(len(shown.numbers)):
         losses = shown.oriented[row][~np.isnan(shown.oriented[row])]
@@ -113,7 +114,7 @@ def _get_selection_path_info(models: Models, n_models: int) -> _SelectionPathInf
                     n_instances=(defined + 1).tolist(),
                     values=values[defined].tolist(),
                     finished=bool(shown.finished[row]),
-                    hover=_style.hover(shown, row),
+                    hover=hovers[row],
                 )
             )
     return _SelectionPathInfo(
@@ -130,10 +131,9 @@ def _get_selection_path_info(models: Models, n_models: int) -> _SelectionPathInf
 
 
 def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
-    name = _style.escaped(info.loss_name)
     direction = "minimize" if info.is_spread else info.direction
     x_title = "instances of the model (trainings)"
-    y_title = f"{info.criterion} of {name} ({_style.better(direction)})"
+    y_title = _style.loss_axis(info.loss_name, direction, info.criterion)
     sign = -1 if direction == "maximize" else 1
     scale = _style.scale_of(np.array([v for path in info.paths for v in path.values]), sign)
     if scale is None:
@@ -148,8 +148,6 @@ def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
     told = _style.best_of(len(info.paths) + info.n_too_short, info.n_models, info.noun)
     if info.n_too_short:
         told += f", {info.n_too_short} of them stopped before there is a criterion"
-    if any(_style.off_scale(np.array(path.values), scale, sign).any() for path in info.paths):
-        told += "; what is off the scale lies at its edge"
     most = max(path.n_instances[-1] for path in info.paths)
     least = min(path.n_instances[0] for path in info.paths)
     if most == 1:
@@ -165,6 +163,8 @@ def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
         ),
         yaxis=_style.axis(y_title, range=[scale.low, scale.high]),
     )
+    if any(_style.off_scale(np.array(path.values), scale, sign).any() for path in info.paths):
+        _style.mark_edge(figure, scale)
     finished = [path for path in info.paths if path.finished]
     stopped = [path for path in info.paths if not path.finished]
     groups = (

@@ -31,6 +31,11 @@ FINISHED, STOPPED, BEST, CONFIRMED = BLUE, GREY, VERMILLION, GREEN
 
 _TEXT, _FAINT_TEXT, _LINE, _GRID = "#222222", "#555555", "#666666", "#E6E6E6"
 _LONGEST_TEXT = 60
+# Of losses and criteria, which stand beside axes of a small figure; and of a line there.
+_LONGEST_NAME = 32
+_LONGEST_LINE = 26
+# Characters of hyperparameters in all hover texts of a figure: it is kept in a study.
+_MOST_PARAMS_TEXT = 80_000
 _MOST_PARAMS = 12
 # A value is off the scale if it lies farther behind the upper quartile than the best value lies
 # before it, so many times: a diverged training would leave nothing to see of the others.
@@ -111,17 +116,36 @@ def number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4g}".replace("inf", "∞")
 
 
-def hover(models: Models, row: int) -> str:
-    """Return what is told of a model: its number, criterion, instances and hyperparameters."""
-    failed = f", {models.n_failed[row]} failed" if models.n_failed[row] else ""
-    lines = [
-        f"<b>{models.noun} {models.numbers[row]}</b> ({escaped(models.fates[row], 90)})",
-        f"{criterion_label(models.criterion, models.direction)} "
-        f"{number(float(models.values(models.criterion)[row]))}",
-        f"n = {models.counts[row]} instances{failed}",
-        *params_lines(models.params[row]),
-    ]
-    return "<br>".join(lines)
+def hovers(models: Models, *others: Criterion) -> list[str]:
+    """Return what is told of models: number, criteria, instances and hyperparameters.
+
+    Of thousands of models with many hyperparameters, the last ones' are left out.
+
+    Args:
+        models:
+            The models, the best first.
+        others:
+            Criteria to tell beside that of the models.
+    """
+    criteria = [models.criterion, *(each for each in others if each != models.criterion)]
+    values = {criterion_label(c, models.direction): models.values(c) for c in criteria}
+    texts, n_characters = [], 0
+    for row, params in enumerate(models.params):
+        failed = f", {models.n_failed[row]} failed" if models.n_failed[row] else ""
+        told = params_lines(params)
+        n_characters += sum(map(len, told))
+        texts.append(
+            "<br>".join(
+                [
+                    f"<b>{models.noun} {models.numbers[row]}</b> "
+                    f"({escaped(models.fates[row], 90)})",
+                    *(f"{name} {number(float(each[row]))}" for name, each in values.items()),
+                    f"n = {count(int(models.counts[row]), 'instance')}{failed}",
+                    *(told if n_characters <= _MOST_PARAMS_TEXT else []),
+                ]
+            )
+        )
+    return texts
 
 
 def params_lines(params: Mapping[str, Any]) -> list[str]:
@@ -137,7 +161,7 @@ def params_lines(params: Mapping[str, Any]) -> list[str]:
 def criterion_label(criterion: Criterion, direction: str) -> str:
     """Return what a criterion is in the orientation of the user's losses."""
     if criterion.kind == "custom":
-        return escaped(criterion.name)
+        return escaped(criterion.name, _LONGEST_NAME)
     maximise = direction == "maximize"
     names = {
         "q3": "Q1" if maximise else "Q3",
@@ -152,9 +176,13 @@ def criterion_label(criterion: Criterion, direction: str) -> str:
     return names.get(criterion.name, criterion.name)
 
 
-def better(direction: str) -> str:
-    """Return which way of an axis is better."""
-    return "larger is better" if direction == "maximize" else "smaller is better"
+def loss_axis(loss_name: str, direction: str, statistic: str = "") -> str:
+    """Return the title of an axis of losses, or of a statistic of them; a long one is broken."""
+    what = escaped(loss_name, _LONGEST_NAME)
+    if statistic:
+        what = f"{statistic} of {what}"
+    which = "larger is better" if direction == "maximize" else "smaller is better"
+    return f"{what}{'<br>' if len(what) > _LONGEST_LINE else ' '}({which})"
 
 
 def count(n: int, noun: str) -> str:
@@ -166,6 +194,27 @@ def best_of(n_shown: int, n_models: int, noun: str) -> str:
     """Return how many models are shown of how many."""
     return (
         count(n_models, noun) if n_shown == n_models else f"best {n_shown} of {n_models} {noun}s"
+    )
+
+
+def padded(epochs: list[int]) -> list[float]:
+    """Return the range of an axis that shows all epochs."""
+    room = max(0.02 * (epochs[-1] - epochs[0]), 0.2)
+    return [epochs[0] - room, epochs[-1] + room]
+
+
+def mark_edge(figure: go.Figure, scale: Scale) -> None:
+    """Say beside the edge of the vertical axis that what is drawn there lies beyond."""
+    figure.add_hline(scale.edge, line={"color": _LINE, "width": 1, "dash": "dot"}, layer="below")
+    figure.add_annotation(
+        text="off the scale, or failed",
+        x=1.0,
+        y=scale.edge,
+        xref="paper",
+        xanchor="right",
+        yanchor="top" if scale.edge > scale.worst else "bottom",
+        showarrow=False,
+        font={"size": 10, "color": _FAINT_TEXT},
     )
 
 

@@ -18,7 +18,6 @@ from optuna_robust.visualization._curves import Curves
 from optuna_robust.visualization._curves import curves_of
 from optuna_robust.visualization._rank_correlation import add_band
 from optuna_robust.visualization._rank_correlation import add_reference
-from optuna_robust.visualization._rank_correlation import padded
 
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _get_top_overlap_plot(info: _TopOverlapInfo) -> go.Figure:
         _TITLE,
         f"{info.n_models} {info.noun}s, {_style.count(info.n_instances, 'instance')}; "
         "100 %: the same models are best as in the end",
-        xaxis=_style.axis(x_title, range=padded(info.epochs)),
+        xaxis=_style.axis(x_title, range=_style.padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[0, 105]),
     )
     add_reference(figure, info.epochs, 100 * info.chance, "chance")

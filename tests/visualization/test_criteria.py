@@ -70,15 +70,15 @@ def test_steps_rise_from_nothing_to_all(values: list[float]) -> None:
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert (np.diff(shares) > 0).all()
     assert (np.diff(reached) >= 0).all()
-    assert len(shares) == min(len(values), 200) + 1
+    assert len(shares) == min(len(values), 100) + 1
     for share, value in zip(shares[1:], reached[1:], strict=True):
         assert np.mean(np.array(values) <= value) >= share - 1e-12
 
 
 def test_a_thousand_models_are_thinned() -> None:
     figure = plot_criteria(study_of(many(1000, 5).tolist()))
-    assert all(len(trace.x) == 201 for trace in figure.data)
-    assert len(figure.to_json()) < 120_000
+    assert all(len(trace.x) == 101 for trace in figure.data)
+    assert len(figure.to_json()) < 70_000
 
 
 def test_one_instance_is_said() -> None:

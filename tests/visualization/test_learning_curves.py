@@ -67,7 +67,7 @@ def test_curves_that_diverge_are_at_the_edge() -> None:
     drawn(figure)
     high = figure.layout.yaxis.range[1]
     assert all(np.nanmax(trace.y) <= high for trace in figure.data)
-    assert "off the scale" in figure.layout.title.text
+    assert "off the scale" in figure.layout.annotations[0].text
 
 
 def test_long_curves_are_thinned() -> None:

@@ -31,7 +31,7 @@ def info_of(study: optuna.Study, n_models: int = 1000) -> _LevelSpreadInfo:
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_info_holds_level_spread_and_front(direction: str) -> None:
     sign = -1.0 if direction == "maximize" else 1.0
-    # Level 2 spread 1, level 1 spread 2 (better, less stable), level 3 spread 2 (neither),
+    # Level 2 spread 0.5, level 1 spread 2 (better, less stable), level 3 spread 2 (neither),
     # pruned with the smallest spread, pruned without any.
     losses = [[1.5, 2.0, 2.5, 2.0, 1.0], [0.0, 1.0, 2.0, 3.0, 0.0], [2, 3, 4, 5, 2], [1, 1.1], [0]]
     oriented = [[sign * loss for loss in row] for row in losses]
@@ -43,7 +43,13 @@ def test_info_holds_level_spread_and_front(direction: str) -> None:
     assert info.front == [1, 0]
     assert info.best == 1
     assert (info.n_models, info.n_without_spread) == (5, 1)
-    assert info.hovers[0].startswith("<b>trial 0</b> (complete)<br>IQR 0.5<br>median ")
+    assert info.hovers[0].split("<br>") == [
+        "<b>trial 0</b> (complete)",
+        f"median {sign * 2:g}",
+        "IQR 0.5",
+        "n = 5 instances",
+        "model = 0",
+    ]
 
 
 @given(
@@ -120,8 +126,10 @@ def test_one_instance_has_no_spread(caplog: pytest.LogCaptureFixture) -> None:
     assert not plot_level_spread(study_of([[WORST, WORST]])).data
 
 
-def test_identical_losses_have_a_spread_of_zero() -> None:
-    assert info_of(study_of([[1.0, 1.0]])).spreads == [0.0]
+def test_identical_losses_are_not_perfectly_stable() -> None:
+    info = info_of(study_of([[1.0, 1.0, 1.0], [2.0, 2.0, 3.0]]))
+    assert info.spreads == [0.0, 0.5]
+    assert info.front == [1]
 
 
 def test_a_thousand_models_are_small_enough_and_can_be_fewer() -> None:

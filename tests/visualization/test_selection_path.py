@@ -74,7 +74,8 @@ def test_infinite_criteria_are_at_the_edge() -> None:
     figure = plot_selection_path(study_of([[1.0, 1.0, 2.0], [WORST, 2.0, 3.0]]))
     path = figure.data[0]
     assert path.y[0] < figure.layout.yaxis.range[1]
-    assert "off the scale" in figure.layout.title.text
+    assert figure.layout.annotations[0].y == path.y[0]
+    assert "off the scale" in figure.layout.annotations[0].text
     assert np.isfinite(path.y).all()
 
 

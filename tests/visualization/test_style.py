@@ -71,13 +71,44 @@ def test_a_scale_holds_all_that_is_drawn(values: list[float], sign: int) -> None
 
 def test_hover_tells_of_number_criterion_instances_and_hyperparameters() -> None:
     study = study_of([[1.0, 2.0, WORST]], params={"lr": 0.123456, "<i>act</i>": "$relu$"})
-    assert _style.hover(models_of(study), 0).split("<br>") == [
+    assert _style.hovers(models_of(study))[0].split("<br>") == [
         "<b>trial 0</b> (complete)",
         "median 2",
         "n = 3 instances, 1 failed",
         "lr = 0.1235",
         "&lt;i&gt;act&lt;/i&gt; = &#36;relu&#36;",
     ]
+
+
+def test_other_criteria_are_told_too() -> None:
+    hover = _style.hovers(
+        models_of(study_of([[1.0, 2.0]])), get_criterion("iqr"), get_criterion("median")
+    )[0]
+    assert hover.split("<br>")[1:3] == ["median 1.5", "IQR 0.5"]
+
+
+def test_hyperparameters_of_very_many_are_left_out_from_the_worst_on() -> None:
+    params = {f"name {i}": "x" * 50 for i in range(12)}
+    models = models_of(study_of([[float(i)] for i in range(1000)], params=params))
+    hovers = _style.hovers(models)
+    assert "name 0 = xxx" in hovers[0]
+    assert "name 0" not in hovers[-1]
+    assert sum(map(len, hovers)) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("loss", "Q3 of loss (smaller is better)"),
+        (
+            "root mean square error in cm",
+            "Q3 of root mean square error in cm<br>(smaller is better)",
+        ),
+        ("x" * 80, "Q3 of " + "x" * 31 + "…<br>(smaller is better)"),
+    ],
+)
+def test_long_titles_are_broken(name: str, expected: str) -> None:
+    assert _style.loss_axis(name, "minimize", "Q3") == expected
 
 
 def test_of_many_hyperparameters_the_first_are_told() -> None:
