@@ -41,6 +41,12 @@ def asked(storage: optuna.storages.BaseStorage, path: str) -> Any:
     return json.loads(b"".join(body))
 
 
+def first_cells(note: str) -> list[str]:
+    """What the rows of all tables in a note begin with."""
+    rows = [line for line in note.splitlines() if line.startswith("|")]
+    return [row.split("|")[1].strip() for row in rows]
+
+
 def trial_note(study: optuna.Study, number: int) -> str:
     note: str = get_note(Trial(study, study.trials[number]._trial_id))
     return note
@@ -65,7 +71,7 @@ def test_the_dashboard_shows_what_was_published(storage: optuna.storages.BaseSto
     assert all(figure["data"] for figure in figures.values())
     note = shown["note"]["body"]
     best = study.best_trial
-    assert f"| {best.number} |" in note
+    assert first_cells(note)[:3] == ["trial", "---:", str(best.number)]
     assert f"{best.value:.5g}" in note
     assert "### Confirmation" in note
     assert "<" not in note.replace("\\<", "")
@@ -118,9 +124,7 @@ def test_only_finalists_have_notes_and_users_keep_theirs() -> None:
 def test_the_note_has_so_many_trials() -> None:
     study = robust_study(n_trials=8, confirmed=False)
     publish(study, n_trials=1)
-    rows = [line for line in get_note(study).splitlines() if line.startswith("|")]
-    assert len(rows) == 3
-    assert rows[2].startswith(f"| {study.best_trial.number} |")
+    assert first_cells(get_note(study)) == ["trial", "---:", str(study.best_trial.number)]
 
 
 def test_a_study_of_one_training_a_trial_gets_its_note() -> None:
@@ -129,7 +133,7 @@ def test_a_study_of_one_training_a_trial_gets_its_note() -> None:
     assert "No trial is complete yet" in get_note(study)
     study.add_trial(create_trial(value=0.25))
     assert publish(study) == ()
-    assert "| 0 |" in get_note(study)
+    assert first_cells(get_note(study)) == ["trial", "---:", "0"]
     assert "may have been lucky" in trial_note(study, 0)
 
 
