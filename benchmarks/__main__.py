@@ -8,6 +8,7 @@ import shlex
 import sys
 
 from benchmarks import overheads
+from benchmarks import publishing
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.selection_cost import command as selection_cost
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calorimeter.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)
+    publishing.add_parser(subparsers)
     selection_cost.add_parser(subparsers)
     error_rate.add_parser(subparsers)
     training_throughput.add_parser(subparsers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from optuna_robust import dashboard
     from optuna_robust import visualization
     from optuna_robust.budget import MaxInstancesCallback
     from optuna_robust.confirmation import confirm
@@ -32,6 +33,7 @@ __all__ = [
     "RobustnessPruner",
     "SelectionResult",
     "confirm",
+    "dashboard",
     "expected_trainings",
     "robust_select",
     "visualization",
@@ -49,7 +51,7 @@ _HOMES = {
     "expected_trainings": "elimination",
     "robust_select": "selection",
 }
-_ROOMS = ("visualization",)
+_ROOMS = ("dashboard", "visualization")
 
 
 def __getattr__(name: str) -> Any:

@@ -82,6 +82,17 @@ class ModelRecord:
                 attrs.update(each)
         return attrs
 
-    def final_attrs(self, sign: int) -> dict[str, Any]:
-        """Return the user attributes that a trial gets when it ends."""
-        return {trials.SECONDS: list(self.seconds), **trials.summary_attrs(self.losses, sign)}
+    def final_attrs(self, sign: int, criterion: float) -> dict[str, Any]:
+        """Return the user attributes that a trial gets when it ends.
+
+        Args:
+            sign:
+                -1 if the study maximises, else 1.
+            criterion:
+                The criterion of the losses, as the trial's value is or would be; NaN if there is
+                none.
+        """
+        summary = trials.summary_attrs(
+            self.losses, sign, n_failures=len(self.failures), criterion=criterion
+        )
+        return {trials.SECONDS: list(self.seconds), **summary}

@@ -36,6 +36,9 @@ STOPPED = "robust:stopped"
 N_INSTANCES = "robust:n_instances"
 # How many of them were taken from a store.
 N_REUSED = "robust:n_reused"
+# Scalars, by which the dashboard sorts.
+N_FAILURES = "robust:n_failures"
+CRITERION = "robust:criterion"
 MEDIAN = "robust:median"
 SPREAD = "robust:spread"
 # The store's id of the trial's worker, and the number of the trial that it goes on with.
@@ -49,6 +52,8 @@ PREFIX = "robust:"
 # User attributes of a study.
 SETTINGS = "robust:settings"
 CONFIRMATION = "robust:confirmation"
+# Numbers of the trials that have notes of ours in the dashboard.
+FINALISTS = "robust:finalists"
 
 # Stands in the list of losses for a failed instance that counts as the worst.
 WORST = "worst"
@@ -91,24 +96,33 @@ def oriented_from_record(losses: Sequence[float | str | None], sign: int) -> dic
     }
 
 
-def summary_attrs(losses: Sequence[float | str | None], sign: int) -> dict[str, float]:
+def summary_attrs(
+    losses: Sequence[float | str | None], sign: int, *, n_failures: int, criterion: float
+) -> dict[str, float]:
     """Return the scalar user attributes that sum up a trial's instances.
+
+    Those that are not finite are left out.
 
     Args:
         losses:
             The user attribute ``robust:losses``.
         sign:
             -1 if the study maximises, else 1.
+        n_failures:
+            How many of the instances failed.
+        criterion:
+            Their criterion, as the trial's value is or would be; NaN if there is none.
     """
     oriented = np.array(list(oriented_from_record(losses, sign).values()), dtype=np.float64)
-    attrs: dict[str, float] = {N_INSTANCES: len(losses)}
+    found = {CRITERION: criterion}
     if len(oriented):
-        found = {
-            MEDIAN: sign * float(get_criterion("median")(oriented)),
-            SPREAD: float(get_criterion("iqr").score(oriented)),
-        }
-        attrs.update((name, value) for name, value in found.items() if math.isfinite(value))
-    return attrs
+        found[MEDIAN] = sign * float(get_criterion("median")(oriented))
+        found[SPREAD] = float(get_criterion("iqr").score(oriented))
+    return {
+        N_INSTANCES: len(losses),
+        N_FAILURES: n_failures,
+        **{name: value for name, value in found.items() if math.isfinite(value)},
+    }
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:

@@ -11,6 +11,7 @@ import click
 from optuna_robust import __version__
 from optuna_robust.cli._confirm import confirm
 from optuna_robust.cli._errors import Commands
+from optuna_robust.cli._publish import publish
 from optuna_robust.cli._report import report
 from optuna_robust.cli._select import select
 
@@ -34,10 +35,11 @@ def main() -> None:
       optuna-robust report sqlite:///study.db energy
       optuna-robust confirm sqlite:///study.db energy train:objective
       optuna-robust select sqlite:///study.db choice train:objective --models grid.json
+      optuna-robust publish sqlite:///study.db energy
 
     Exit codes: 0 fine, 1 the objective or the work failed, 2 wrong arguments, 130 Ctrl-C.
     """
 
 
-for command in (report, confirm, select):
+for command in (report, confirm, select, publish):
     main.add_command(command)

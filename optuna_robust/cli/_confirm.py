@@ -13,7 +13,6 @@ from optuna_robust.cli._options import study_arguments
 from optuna_robust.cli._options import training_options
 from optuna_robust.cli._output import results_alone
 from optuna_robust.cli._output import say
-from optuna_robust.cli._results import confirmation_text
 from optuna_robust.cli._saving import check_out
 from optuna_robust.cli._saving import save
 from optuna_robust.cli._saving import tell_if_nothing_trained
@@ -108,6 +107,8 @@ def confirm(
             store=opened,
             show_progress_bar=not no_progress,
         )
+    from optuna_robust.cli._results import confirmation_text  # noqa: PLC0415
+
     say(confirmation_text(result))
     tell_if_nothing_trained(result)
     save(result, out)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import ExitStack
 import json
 import math
-import shlex
+from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
 import click
 
+from optuna_robust.cli._errors import Failure
+from optuna_robust.cli._errors import WrongArgument
 from optuna_robust.cli._options import study_arguments
 from optuna_robust.cli._output import say
 from optuna_robust.cli._output import tell
-from optuna_robust.cli._results import confirmation_text
 from optuna_robust.cli._studies import load_study
 from optuna_robust.cli._studies import open_storage
+from optuna_robust.cli._studies import opened_store
 from optuna_robust.cli._studies import shown
-from optuna_robust.cli._text_tables import number
-from optuna_robust.cli._text_tables import printable
-from optuna_robust.cli._text_tables import short_params
-from optuna_robust.cli._text_tables import text_table
+from optuna_robust.cli._studies import store_url
 
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    from optuna.study import Study
 
-    from optuna_robust.cli._study_report import StudyReport
+    from optuna_robust.store import InstanceStore
 
 
 @click.command(short_help="Report a study: best trials, cost and confirmation.")
@@ -44,7 +46,37 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print JSON: NaN is null, infinity is the string Infinity or -Infinity.",
 )
-def report(*, storage: str, study: str, n_trials: int, as_json: bool) -> None:
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE.html",
+    help="Write a page instead, with figures. It opens in any browser, without a network; a file "
+    "that is there is replaced.",
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    help="With --html: the store that the search was run with, whose learning curves are shown.",
+)
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Name of what was trained, in the store.  [default: STUDY]",
+)
+@click.option(
+    "--version", default="", metavar="TAG", help="Your tag of the objective, in the store."
+)
+def report(
+    *,
+    storage: str,
+    study: str,
+    n_trials: int,
+    as_json: bool,
+    html: str | None,
+    store: str | None,
+    experiment: str | None,
+    version: str,
+) -> None:
     """Report a study: its best trials, what it cost, and its confirmation.
 
     STORAGE is where the study is: a database's URL, such as sqlite:///study.db, or the path of a
@@ -58,10 +90,22 @@ def report(*, storage: str, study: str, n_trials: int, as_json: bool) -> None:
     \b
     Examples:
       optuna-robust report sqlite:///study.db energy
+      optuna-robust report sqlite:///study.db energy --html energy.html
       optuna-robust report sqlite:///study.db energy --json | jq '.best_trials[0].params'
     """
+    if html is None and store is not None:
+        raise WrongArgument("--store tells learning curves, which only --html shows.")
+    if html is not None and as_json:
+        raise WrongArgument("--html and --json exclude each other; call the command twice.")
+    if html is not None and not Path(html).parent.is_dir():
+        raise WrongArgument(f"--html {html}: there is no directory {str(Path(html).parent)!r}.")
     loaded = load_study(open_storage(storage), study, shown_storage=shown(storage))
-    from optuna_robust.cli._study_report import study_report  # noqa: PLC0415
+    if html is not None:
+        with _curves_of(store, study if experiment is None else experiment, version) as opened:
+            _write_html(loaded, html, n_trials, opened)
+        return
+    from optuna_robust.cli._results import study_text  # noqa: PLC0415
+    from optuna_robust.summary import study_report  # noqa: PLC0415
 
     found = study_report(loaded, n_trials=n_trials)
     if found.unreadable is not None:
@@ -69,99 +113,31 @@ def report(*, storage: str, study: str, n_trials: int, as_json: bool) -> None:
     if as_json:
         say(json.dumps(_strict(found.to_dict()), indent=2, allow_nan=False, default=str))
     else:
-        say(_text(found, storage))
+        say(study_text(found, storage))
 
 
-def _text(found: StudyReport, storage: str) -> str:
-    counts = ", ".join(
-        f"{n} {state}" for state, n in found.n_trials.items() if n or state != "waiting"
-    )
-    parts = [
-        printable(f"Study {found.study!r} ({', '.join(found.directions)})"),
-        f"Trials: {counts}.\n{_cost(found)}{_settings(found)}",
-    ]
-    if found.best:
-        parts.append(f"{_heading(found)}\n\n{_best_trials(found)}{_detectable(found)}")
-    elif found.n_trials["complete"] and not found.n_best:
-        parts.append("No complete trial is feasible.")
-    elif not found.n_best:
-        parts.append("No trial is complete yet.")
-    if found.confirmation is not None:
-        parts.append(f"Confirmation, {confirmation_text(found.confirmation)}")
-    elif found.n_best and len(found.directions) == 1:
-        parts.append(_advice(found, storage))
-    return "\n\n".join(parts)
+@contextmanager
+def _curves_of(url: str | None, experiment: str, version: str) -> Iterator[InstanceStore | None]:
+    """Open the store of a search, if one is named."""
+    if url is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(opened_store(store_url(url, url), experiment, version))
+        except ValueError as error:
+            raise WrongArgument(str(error)) from None
+        yield store
 
 
-def _cost(found: StudyReport) -> str:
-    text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
-    if found.is_robust and found.n_unpruned is not None:
-        text += f" Without pruning they would have been {found.n_unpruned}."
-    return text
+def _write_html(study: Study, path: str, n_trials: int, store: InstanceStore | None) -> None:
+    from optuna_robust.report import write_html  # noqa: PLC0415
 
-
-def _settings(found: StudyReport) -> str:
-    if not found.settings:
-        return ""
-    told = (
-        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in sorted(found.settings.items())
-    )
-    return "\n" + printable(f"Settings: {', '.join(told)}.")
-
-
-def _heading(found: StudyReport) -> str:
-    if len(found.directions) > 1:
-        return f"Pareto front, {len(found.best)} of {found.n_best} trials:"
-    return f"The best {len(found.best)} of {found.n_best} complete trials:"
-
-
-def _best_trials(found: StudyReport) -> str:
-    names = ["median", "spread", "instances", "failures"] if found.is_robust else []
-    rows = [
-        [
-            str(trial.number),
-            *map(number, trial.values),
-            *(_instances(trial) if found.is_robust else []),
-            short_params(trial.params),
-        ]
-        for trial in found.best
-    ]
-    return text_table(["trial", *found.value_names, *names, "params"], rows, left=["params"])
-
-
-def _detectable(found: StudyReport) -> str:
-    if found.detectable is None:
-        return ""
-    return (
-        f"\n\n{found.settings['n_instances']} instances of two models are likely (80 %) to tell "
-        f"that their {found.value_names[0]} differs, at the level 0.05, if it does by "
-        f"{number(found.detectable, 3)} or more."
-    )
-
-
-def _instances(trial: FrozenTrial) -> list[str]:
-    from optuna_robust import trials  # noqa: PLC0415
-    from optuna_robust.cli._study_report import n_failures  # noqa: PLC0415
-
-    return [
-        number(trial.user_attrs.get(trials.MEDIAN)),
-        number(trial.user_attrs.get(trials.SPREAD)),
-        str(trials.n_trainings(trial)),
-        str(n_failures(trial)),
-    ]
-
-
-def _advice(found: StudyReport, storage: str) -> str:
-    command = shlex.join(
-        ["optuna-robust", "confirm", shown(storage), found.study, "MODULE:OBJECTIVE"]
-    )
-    why = (
-        "These values are the best of many."
-        if found.is_robust
-        else "Each trial is one training, as far as the study tells: the best may have been lucky."
-    )
-    return f"{why} To learn what they are worth on fresh instances:\n  {printable(command)}"
+    try:
+        write_html(study, path, n_trials=n_trials, store=store)
+    except OSError as error:
+        raise Failure(f"{path} cannot be written: {error}.") from None
+    tell(f"Written to {path}.")
 
 
 def _strict(value: Any) -> Any:

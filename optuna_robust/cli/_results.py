@@ -1,55 +1,73 @@
-"""Results as text."""
+"""Results as text. Imported when a command runs, since it imports what is reported."""
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
-from typing import TYPE_CHECKING
+import shlex
 
-from optuna_robust.cli._text_tables import number
+from optuna_robust.cli._studies import shown
 from optuna_robust.cli._text_tables import printable
-from optuna_robust.cli._text_tables import short_params
 from optuna_robust.cli._text_tables import text_table
+from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.selection import SelectionResult
+from optuna_robust.summary import best_heading
+from optuna_robust.summary import best_trials
+from optuna_robust.summary import confirmation_parts
+from optuna_robust.summary import detectable_difference
+from optuna_robust.summary import exact_params
+from optuna_robust.summary import number
+from optuna_robust.summary import settings_text
+from optuna_robust.summary import short_params
+from optuna_robust.summary import study_cost
+from optuna_robust.summary import StudyReport
+from optuna_robust.summary import Table
+from optuna_robust.summary import trainings_of
+from optuna_robust.summary import trial_counts
+from optuna_robust.summary import unconfirmed
 
 
-if TYPE_CHECKING:
-    from optuna_robust.comparison import Interval
-    from optuna_robust.confirmation import ConfirmationResult
-    from optuna_robust.selection import SelectionResult
+def study_text(found: StudyReport, storage: str) -> str:
+    """Return what there is to report of a study as text.
 
-
-# p-values below are not told apart.
-_SMALLEST_P = 0.0001
+    Args:
+        found:
+            What there is to report.
+        storage:
+            The study's storage, as the user named it.
+    """
+    settings = printable(settings_text(found))
+    parts = [
+        printable(f"Study {found.study!r} ({', '.join(found.directions)})"),
+        trial_counts(found) + "\n" + study_cost(found) + (f"\n{settings}" if settings else ""),
+        best_heading(found),
+        table_text(best_trials(found)) if found.best else "",
+        detectable_difference(found) if found.best else "",
+    ]
+    if found.confirmation is not None:
+        parts.append(f"Confirmation, {confirmation_text(found.confirmation)}")
+    elif found.n_best and len(found.directions) == 1:
+        parts.append(_advice(found, storage))
+    return "\n\n".join(filter(None, parts))
 
 
 def confirmation_text(result: ConfirmationResult) -> str:
     """Return the confirmation of a study's models as text."""
-    n_instances = len(result.instance_numbers)
-    parts = [
-        f"{result.criterion} of {n_instances} fresh instances ({result.direction}), intervals "
-        f"of {100 * result.confidence:g} %:",
-        _confirmed_models(result),
-        _optimism_note(result),
-    ]
-    if result.pairs:
-        parts += [
-            "Differences, the first model less the second:",
-            _confirmed_pairs(result),
-            "p-values are two-sided and Holm-adjusted: p of the criterion, p level of Wilcoxon's "
-            "signed ranks, p spread of Pitman and Morgan.",
-        ]
-    if result.stopped_early:
-        parts.append(f"Stopped early: {n_instances} instances made the order clear.")
-    parts += [_cost(result), _best_confirmed(result)]
-    return "\n\n".join(parts)
+    return "\n\n".join(
+        printable(part) if isinstance(part, str) else table_text(part)
+        for part in confirmation_parts(result)
+    )
+
+
+def table_text(table: Table) -> str:
+    """Return a table as text."""
+    return text_table(table.header, table.rows, left=table.left)
 
 
 def selection_text(result: SelectionResult) -> str:
     """Return a selection as text."""
     best = (
         f"Best: model {result.best_index} with {result.criterion} {number(result.best_value)} of "
-        f"{result.best_n_instances} instances, {_exact(result.best_params)}."
+        f"{result.best_n_instances} instances, {printable(exact_params(result.best_params))}."
     )
     if not math.isnan(result.probability):
         among = f"within {result.tolerance:g} of the best" if result.tolerance else "the best"
@@ -61,64 +79,17 @@ def selection_text(result: SelectionResult) -> str:
     ]
     if len(result.survivors) > 1:
         parts += [f"{len(result.survivors)} models are left:", _survivors(result)]
-    return "\n\n".join([*parts, _cost(result), best])
+    return "\n\n".join([*parts, trainings_of(result), best])
 
 
-def _confirmed_models(result: ConfirmationResult) -> str:
-    header = ["model", "trial", "search", "confirmed", "interval", "optimism", "P(best)"]
-    rows = [
-        [
-            str(position + 1),
-            str(model.index),
-            number(model.search_value),
-            number(model.value),
-            _interval(model.interval),
-            number(model.optimism, 3),
-            f"{model.probability_best:.2f}",
-            *([str(len(result.failures.get(position, {})))] if result.failures else []),
-            short_params(model.params),
-        ]
-        for position, model in enumerate(result.models)
-    ]
-    failed = ["failed"] if result.failures else []
-    return text_table([*header, *failed, "params"], rows, left=["interval", "params"])
-
-
-def _optimism_note(result: ConfirmationResult) -> str:
-    compared = sorted({(model.statistic, model.n_compared) for model in result.models})
-    what = " or ".join(
-        f"the {statistic} of {n} instances" if n > 1 else "the mean with the search's one training"
-        for statistic, n in compared
+def _advice(found: StudyReport, storage: str) -> str:
+    command = shlex.join(
+        ["optuna-robust", "confirm", shown(storage), found.study, "MODULE:OBJECTIVE"]
     )
-    return f"Optimism compares {what}; where it is positive, the search promised too much."
-
-
-def _confirmed_pairs(result: ConfirmationResult) -> str:
-    rows = [
-        [
-            f"{pair.first + 1} - {pair.second + 1}",
-            number(pair.difference, 3),
-            _interval(pair.interval, 3),
-            *map(_p_value, (pair.p_value, pair.p_level, pair.p_spread)),
-        ]
-        for pair in result.pairs
-    ]
-    return text_table(
-        ["models", "difference", "interval", "p", "p level", "p spread"],
-        rows,
-        left=["models", "interval"],
+    return (
+        f"{unconfirmed(found)} To learn what they are worth on fresh instances:\n"
+        f"  {printable(command)}"
     )
-
-
-def _best_confirmed(result: ConfirmationResult) -> str:
-    best = result.models[result.best_index]
-    text = (
-        f"Best: trial {best.index} with {result.criterion} {number(best.value)} "
-        f"{_interval(best.interval)} on fresh instances, {_exact(best.params)}."
-    )
-    if len(result.models) > 1:
-        text += f" As the best of {len(result.models)}, this value is again slightly optimistic."
-    return text
 
 
 def _steps(result: SelectionResult) -> str:
@@ -147,23 +118,3 @@ def _survivors(result: SelectionResult) -> str:
         for model in ranked
     ]
     return text_table(["model", result.criterion, "params"], rows, left=["params"])
-
-
-def _cost(result: ConfirmationResult | SelectionResult) -> str:
-    return (
-        f"{result.n_trainings} instances trained, {result.n_reused} taken from the store; the "
-        f"{result.n_trainings + result.n_reused} trainings took {result.seconds:.1f} s."
-    )
-
-
-def _interval(interval: Interval, digits: int = 5) -> str:
-    low, high = (number(bound, digits) for bound in interval)
-    return "-" if low == high == "-" else f"[{low}, {high}]"
-
-
-def _p_value(p: float) -> str:
-    return f"<{_SMALLEST_P}" if p < _SMALLEST_P else number(p, 2)
-
-
-def _exact(params: dict[str, Any]) -> str:
-    return printable(json.dumps(params, ensure_ascii=False, default=str))

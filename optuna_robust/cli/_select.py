@@ -20,7 +20,6 @@ from optuna_robust.cli._options import training_options
 from optuna_robust.cli._output import results_alone
 from optuna_robust.cli._output import say
 from optuna_robust.cli._output import tell
-from optuna_robust.cli._results import selection_text
 from optuna_robust.cli._saving import check_out
 from optuna_robust.cli._saving import save
 from optuna_robust.cli._saving import tell_if_nothing_trained
@@ -207,6 +206,8 @@ def select(
                 train_survivors=train_survivors,
                 show_progress_bar=not no_progress,
             )
+    from optuna_robust.cli._results import selection_text  # noqa: PLC0415
+
     say(selection_text(result))
     say(_next_step(storage, study, objective))
     tell_if_nothing_trained(result)

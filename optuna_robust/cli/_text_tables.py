@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from collections.abc import Mapping
 from collections.abc import Sequence
-import json
-import math
-from typing import Any
 import unicodedata
 
 
 # Between two columns.
 _GAP = "  "
-# Strings with one of these are quoted among parameters, so that it is clear where they end.
-_QUOTED = frozenset(" ,='\"")
 
 
 def text_table(
@@ -55,36 +49,6 @@ def printable(text: str) -> str:
         red \u001b[31m,\u000aä 中
     """
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def number(value: float | None, digits: int = 5) -> str:
-    """Return a number with so many significant digits; ``-`` where there is none.
-
-    Example:
-        >>> from optuna_robust.cli._text_tables import number
-        >>> number(0.123456789), number(float("nan")), number(None), number(float("inf"))
-        ('0.12346', '-', '-', 'inf')
-    """
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
-
-
-def short_params(params: Mapping[str, Any]) -> str:
-    """Return hyperparameters on one line, numbers rounded.
-
-    Example:
-        >>> from optuna_robust.cli._text_tables import short_params
-        >>> short_params({"lr": 0.1 + 0.2, "layers": 3, "act": "relu", "note": "a b"})
-        'lr=0.3, layers=3, act=relu, note="a b"'
-    """
-    return ", ".join(f"{name}={_short(value)}" for name, value in params.items())
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str) and (not value or not _QUOTED.isdisjoint(value)):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
 
 
 def _escaped(char: str) -> str:

@@ -88,8 +88,9 @@ class MultiInstanceObjective:
     After every instance the running criterion over the instances so far is reported as the
     trial's intermediate value, and the study's pruner is asked; a stopped trial is PRUNED, so that
     ``study.best_trial`` is always fully evaluated. The trial's user attributes ``robust:losses``,
-    ``robust:seconds``, ``robust:failures``, ``robust:n_instances``, ``robust:median`` and
-    ``robust:spread`` (the interquartile range) hold what was seen.
+    ``robust:seconds`` and ``robust:failures`` hold what was seen, and ``robust:criterion``,
+    ``robust:median``, ``robust:spread`` (the interquartile range), ``robust:n_instances`` and
+    ``robust:n_failures`` sum it up in numbers that the dashboard sorts by.
 
     Example:
         >>> import optuna

@@ -30,6 +30,7 @@ class TrialRun:
         self.judge = judge
         self.record = ModelRecord()
         self._written: dict[str, Any] = {}
+        self._criterion = math.nan
         # A trial that is retried inherits the attributes of its predecessor.
         inherited = trial.user_attrs
         for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.N_REUSED, trials.STOPPED):
@@ -60,6 +61,8 @@ class TrialRun:
         if any(math.isnan(value) for value in values):
             names = ", ".join(criterion.name for criterion in self.judge.criteria)
             self.stop(f"{len(self._by_instance())} losses give no value of {names}")
+        if not self.judge.multi_objective:
+            self._criterion = values[0]
         return values
 
     def add(self, trained: Trained, on_failure: str) -> None:
@@ -103,7 +106,7 @@ class TrialRun:
         for key, value in self.record.constraints.items():
             self.trial.set_constraint(key, value)
         if self.n_instances:
-            self._write(self.record.final_attrs(self.judge.sign))
+            self._write(self.record.final_attrs(self.judge.sign, self._criterion))
 
     def _to_report(self, number: int) -> float:
         """Return the intermediate value after an instance; NaN if there is none."""
@@ -112,7 +115,8 @@ class TrialRun:
             return math.nan
         if self.judge.reports_losses:
             return self.judge.sign * losses.get(number, math.nan)
-        return self.judge.values(self.oriented())[0]
+        self._criterion = self.judge.values(self.oriented())[0]
+        return self._criterion
 
     def _by_instance(self) -> dict[int, float]:
         return self.record.oriented(self.judge.sign)

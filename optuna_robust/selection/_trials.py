@@ -103,7 +103,7 @@ class SelectionTrials:
         attrs = {
             trials.MODEL: key,
             **record.running_attrs(),
-            **record.final_attrs(self._sign),
+            **record.final_attrs(self._sign, math.nan if value is None else value),
         }
         if stopped is not None:
             attrs[trials.STOPPED] = stopped

@@ -238,7 +238,7 @@ def _rows(output: str, first: str) -> list[list[str]]:
 # The commands as such
 
 
-@pytest.mark.parametrize("command", [[], ["confirm"], ["select"], ["report"]])
+@pytest.mark.parametrize("command", [[], ["confirm"], ["select"], ["report"], ["publish"]])
 def test_help_shows_an_example(command: list[str]) -> None:
     text = _succeeds(*command, "--help")
     assert "Example" in text
@@ -745,15 +745,86 @@ def test_report_of_infinite_values(here: Path) -> None:
     assert found["best_trials"][0]["values"] == ["Infinity"]
 
 
+@pytest.mark.parametrize("storage", [SQLITE, JOURNAL])
+def test_report_as_html(here: Path, storage: str) -> None:
+    result = _run("report", storage, "robust", "--html", "robust.html", "--n-trials", "2")
+    assert result.exit_code == 0, result.output
+    assert not result.stdout
+    assert "Written to robust.html." in result.stderr
+    page = (here / "robust.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<h2>The best 2 of" in page
+    assert 'id="robust-instance-losses"' in page
+
+
+def test_report_as_html_with_the_curves_of_a_store(here: Path) -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        for epoch in range(3):
+            trial.report(noisy(trial, instance) + 1 / (epoch + 1), epoch)
+        return noisy(trial, instance)
+
+    store = opr.InstanceStore("sqlite:///instances.db", "mine", version="v1")
+    study = optuna.create_study(storage=_journal(), study_name="curves")
+    study.optimize(opr.MultiInstanceObjective(objective, 3, store=store), n_trials=4)
+    store.close()
+    told = ("--store", "sqlite:///instances.db", "--experiment", "mine", "--version")
+    _succeeds("report", JOURNAL, "curves", "--html", "curves.html", *told, "v1")
+    page = (here / "curves.html").read_text(encoding="utf-8")
+    assert 'id="robust-learning-curves"' in page
+    refused = _refused("report", JOURNAL, "curves", "--html", "curves.html", *told, "v2")
+    assert "version='v2' differs from version='v1'" in refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--html", "none/a.html"], "there is no directory 'none'"),
+        (["--html", "a.html", "--json"], "--html and --json exclude each other"),
+        (["--store", "sqlite:///a.db"], "which only --html shows"),
+    ],
+)
+def test_report_as_html_refuses_what_cannot_be(
+    here: Path, options: list[str], message: str
+) -> None:
+    assert message in _refused("report", SQLITE, "robust", *options)
+    assert not list(here.glob("a.*"))
+
+
+def test_report_as_html_tells_why_it_cannot_be_written(here: Path) -> None:
+    (here / "taken.html").mkdir()
+    assert _run("report", SQLITE, "robust", "--html", "taken.html").exit_code == 2
+
+
 def test_report_changes_nothing(here: Path) -> None:
     names = ("study.db", "study.log")
     before = [(here / name).read_bytes() for name in names]
     files = sorted(path.name for path in here.iterdir())
     _succeeds("report", SQLITE, "robust")
     _succeeds("report", "study.log", "robust")
+    _succeeds("report", "study.log", "robust", "--html", "page.html")
+    (here / "page.html").unlink()
     _run("report", "study.log", "nothing")
     assert [(here / name).read_bytes() for name in names] == before
     assert sorted(path.name for path in here.iterdir()) == files
+
+
+# publish
+
+
+@pytest.mark.parametrize("storage", [SQLITE, JOURNAL])
+def test_publish_puts_figures_and_notes_into_the_study(here: Path, storage: str) -> None:
+    optuna_dashboard = pytest.importorskip("optuna_dashboard")
+    result = _run("publish", storage, "robust", "--n-trials", "2")
+    assert result.exit_code == 0, result.output
+    assert not result.stdout
+    assert "Published 4 figures and the notes of 'robust'." in result.stderr
+    assert f"optuna-dashboard {storage}" in result.stderr
+    assert "The best 2 of" in optuna_dashboard.get_note(_load("robust", storage))
+
+
+def test_publish_of_an_ordinary_study(here: Path) -> None:
+    pytest.importorskip("optuna_dashboard")
+    assert "Published 0 figures" in _run("publish", JOURNAL, "ordinary").stderr
 
 
 # Arguments that are wrong

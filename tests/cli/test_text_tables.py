@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from optuna_robust.cli._text_tables import number
 from optuna_robust.cli._text_tables import printable
-from optuna_robust.cli._text_tables import short_params
 from optuna_robust.cli._text_tables import text_table
 
 
@@ -59,26 +55,3 @@ def test_cells_cannot_change_the_terminal(text: str) -> None:
 def test_printable_leaves_what_can_be_read() -> None:
     assert printable("lr = 0.1, Größe, 学習率") == "lr = 0.1, Größe, 学習率"
     assert printable("\U000e0001") == "\\U000e0001"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (123456.789, "1.2346e+05"),
-        (-math.inf, "-inf"),
-        (math.nan, "-"),
-        (None, "-"),
-        (7, "7"),
-    ],
-)
-def test_number(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-def test_short_params_tell_where_each_value_ends() -> None:
-    params = {"a": None, "b": True, "c": "", "d": "x, y=2", "e": 1, "f": 1e-10, "g": 'say "hi"'}
-    assert short_params(params) == (
-        'a=None, b=True, c="", d="x, y=2", e=1, f=1e-10, g="say \\"hi\\""'
-    )
-    assert not short_params({})

@@ -160,6 +160,45 @@ def test_level_and_spread_in_the_attributes_are_the_users() -> None:
     assert study.trials[0].user_attrs["robust:spread"] == pytest.approx(0.15)
 
 
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_every_trial_has_numbers_to_sort_by(direction: str) -> None:
+    study = study_of(
+        direction=direction, pruner=optuna.pruners.ThresholdPruner(lower=-9.0, upper=9.0)
+    )
+    table = {0: [0.4, 0.1, 0.2, 0.3], 1: [0.5, 20.0], 2: [0.5, math.nan, 0.3, 0.1]}
+    objective = MultiInstanceObjective(from_table(table), 4, criterion="median", on_failure="drop")
+    study.optimize(objective, n_trials=3)
+    complete, pruned, failing = (trial.user_attrs for trial in study.trials)
+    assert study.trials[1].state == TrialState.PRUNED
+    assert complete["robust:criterion"] == study.trials[0].value
+    assert pruned["robust:criterion"] == study.trials[1].value == 10.25
+    assert failing["robust:criterion"] == pytest.approx(0.3)
+    counts = [
+        (attrs["robust:n_instances"], attrs["robust:n_failures"])
+        for attrs in (complete, pruned, failing)
+    ]
+    assert counts == [(4, 0), (2, 0), (4, 1)]
+
+
+def test_an_infinite_criterion_is_not_sorted_by() -> None:
+    study = study_of()
+    table = {0: [0.5, math.nan, 0.3]}
+    study.optimize(MultiInstanceObjective(from_table(table), 3, criterion="max"), n_trials=1)
+    assert study.trials[0].value == math.inf
+    assert "robust:criterion" not in study.trials[0].user_attrs
+    assert study.trials[0].user_attrs["robust:n_failures"] == 1
+
+
+def test_several_objectives_are_sorted_by_their_values() -> None:
+    study = study_of(directions=["minimize", "minimize"])
+    objective = MultiInstanceObjective(
+        from_table({0: [0.4, 0.1, 0.3]}), 3, returns=("median", "iqr")
+    )
+    study.optimize(objective, n_trials=1)
+    assert "robust:criterion" not in study.trials[0].user_attrs
+    assert study.trials[0].user_attrs["robust:n_failures"] == 0
+
+
 def test_criterion_can_be_a_callable_of_oriented_losses() -> None:
     study = study_of(direction="maximize")
     study.optimize(

@@ -112,6 +112,8 @@ def test_attributes_hold_what_was_seen(study: optuna.Study) -> None:
     assert trials[3].user_attrs["robust:stopped"] == "the objective raised TrialPruned: too deep"
     assert "robust:failures" not in trials[0].user_attrs
     assert trials[1].user_attrs["robust:median"] == pytest.approx(0.2)
+    assert trials[1].user_attrs["robust:criterion"] == pytest.approx(trials[1].value)
+    assert [trials[model].user_attrs["robust:n_failures"] for model in (0, 2)] == [0, 1]
 
 
 def test_values_are_oriented_when_maximising() -> None:

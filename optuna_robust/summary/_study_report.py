@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from dataclasses import replace
 import math
 from typing import Any
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ class StudyReport:
         n_trials: Number of trials by state.
         is_robust: Whether trials have several instances each.
         n_trainings: Instances that the trials trained; one for an ordinary trial.
+        n_reused: Instances that they took from a store.
+        n_failures: Instances of theirs that failed.
         n_unpruned: Instances if no trial had been pruned; None if that is not known.
         seconds: How long finished trials took.
         settings: What losses depend on, as ``MultiInstanceObjective`` keeps it; empty without.
@@ -63,6 +66,8 @@ class StudyReport:
     n_trials: dict[str, int]
     is_robust: bool
     n_trainings: int
+    n_reused: int
+    n_failures: int
     n_unpruned: int | None
     seconds: float
     settings: dict[str, Any]
@@ -71,6 +76,10 @@ class StudyReport:
     detectable: float | None
     confirmation: ConfirmationResult | None
     unreadable: str | None
+
+    def top(self, n_trials: int) -> StudyReport:
+        """Return the report with fewer of the best trials."""
+        return replace(self, best=self.best[:n_trials])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as lists, dictionaries, numbers and strings."""
@@ -81,6 +90,8 @@ class StudyReport:
             "n_trials": self.n_trials,
             "is_robust": self.is_robust,
             "n_trainings": self.n_trainings,
+            "n_reused": self.n_reused,
+            "n_failures": self.n_failures,
             "n_trainings_without_pruning": self.n_unpruned,
             "seconds": self.seconds,
             "settings": self.settings,
@@ -116,15 +127,18 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
     best = study.best_trials if len(study.directions) > 1 else complete_trials(study)
     confirmation, unreadable = _confirmation(study)
     counts = Counter(trial.state for trial in everything)
+    own = _own_trials(everything)
     return StudyReport(
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
         n_trials={name: counts[state] for state, name in _STATES.items()},
         is_robust=any(map(trials.is_recorded, everything)),
-        n_trainings=sum(map(trials.n_trainings, _own_trials(everything))),
+        n_trainings=sum(map(trials.n_trainings, own)),
+        n_reused=sum(int(trial.user_attrs.get(trials.N_REUSED, 0)) for trial in own),
+        n_failures=sum(map(n_failures, own)),
         n_unpruned=_n_unpruned(everything, settings),
-        seconds=math.fsum(map(_seconds, _own_trials(everything))),
+        seconds=math.fsum(map(_seconds, own)),
         settings=settings,
         best=tuple(best[:n_trials]),
         n_best=len(best),

@@ -1,0 +1,40 @@
+"""What there is to say of a study or a confirmation, before it becomes text, Markdown or HTML."""
+
+from optuna_robust.summary._confirmation import confirmation_parts
+from optuna_robust.summary._confirmation import confirmed_value
+from optuna_robust.summary._confirmation import trainings_of
+from optuna_robust.summary._study import best_heading
+from optuna_robust.summary._study import best_trials
+from optuna_robust.summary._study import detectable_difference
+from optuna_robust.summary._study import settings_text
+from optuna_robust.summary._study import study_cost
+from optuna_robust.summary._study import trial_counts
+from optuna_robust.summary._study import unconfirmed
+from optuna_robust.summary._study_report import n_failures
+from optuna_robust.summary._study_report import study_report
+from optuna_robust.summary._study_report import StudyReport
+from optuna_robust.summary._table import Table
+from optuna_robust.summary._values import exact_params
+from optuna_robust.summary._values import number
+from optuna_robust.summary._values import short_params
+
+
+__all__ = [
+    "StudyReport",
+    "Table",
+    "best_heading",
+    "best_trials",
+    "confirmation_parts",
+    "confirmed_value",
+    "detectable_difference",
+    "exact_params",
+    "n_failures",
+    "number",
+    "settings_text",
+    "short_params",
+    "study_cost",
+    "study_report",
+    "trainings_of",
+    "trial_counts",
+    "unconfirmed",
+]

@@ -1,0 +1,122 @@
+"""What a confirmation found, as paragraphs and tables."""
+
+from __future__ import annotations
+
+import math
+
+from optuna_robust.comparison import Interval
+from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.confirmation import ConfirmedModel
+from optuna_robust.selection import SelectionResult
+from optuna_robust.summary._table import Table
+from optuna_robust.summary._values import exact_params
+from optuna_robust.summary._values import number
+from optuna_robust.summary._values import short_params
+
+
+# p-values below are not told apart.
+_SMALLEST_P = 0.0001
+
+
+def confirmation_parts(result: ConfirmationResult) -> list[str | Table]:
+    """Return paragraphs and tables that tell a confirmation; nothing is escaped."""
+    n_instances = len(result.instance_numbers)
+    parts: list[str | Table] = [
+        f"{result.criterion} of {n_instances} fresh instances ({result.direction}), intervals "
+        f"of {100 * result.confidence:g} %:",
+        _confirmed_models(result),
+        _optimism_note(result),
+    ]
+    if result.pairs:
+        parts += [
+            "Differences, the first model less the second:",
+            _confirmed_pairs(result),
+            "p-values are two-sided and Holm-adjusted: p of the criterion, p level of Wilcoxon's "
+            "signed ranks, p spread of Pitman and Morgan.",
+        ]
+    if result.stopped_early:
+        parts.append(f"Stopped early: {n_instances} instances made the order clear.")
+    return [*parts, trainings_of(result), _best_confirmed(result)]
+
+
+def _confirmed_models(result: ConfirmationResult) -> Table:
+    """Return a table of the confirmed models, in the order of the search."""
+    header = ["model", "trial", "search", "confirmed", "interval", "optimism", "P(best)"]
+    rows = [
+        (
+            str(position + 1),
+            str(model.index),
+            number(model.search_value),
+            number(model.value),
+            _interval_text(model.interval),
+            number(model.optimism, 3),
+            f"{model.probability_best:.2f}",
+            *([str(len(result.failures.get(position, {})))] if result.failures else []),
+            short_params(model.params),
+        )
+        for position, model in enumerate(result.models)
+    ]
+    failed = ["failed"] if result.failures else []
+    return Table((*header, *failed, "params"), tuple(rows), frozenset({"interval", "params"}))
+
+
+def _best_confirmed(result: ConfirmationResult) -> str:
+    """Say which of the confirmed models is the best, and what it is worth."""
+    best = result.models[result.best_index]
+    text = (
+        f"Best: trial {best.index} with {confirmed_value(result, best)} on fresh instances, "
+        f"{exact_params(best.params)}."
+    )
+    if len(result.models) > 1:
+        text += f" As the best of {len(result.models)}, this value is again slightly optimistic."
+    return text
+
+
+def confirmed_value(result: ConfirmationResult, model: ConfirmedModel) -> str:
+    """Return a model's confirmed criterion, with its interval if there is one."""
+    interval = "" if math.isnan(model.interval.low) else f" {_interval_text(model.interval)}"
+    return f"{result.criterion} {number(model.value)}{interval}"
+
+
+def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
+    """Say what a confirmation or a selection cost."""
+    return (
+        f"{result.n_trainings} instances trained, {result.n_reused} taken from the store; the "
+        f"{result.n_trainings + result.n_reused} trainings took {result.seconds:.1f} s."
+    )
+
+
+def _interval_text(interval: Interval, digits: int = 5) -> str:
+    """Return an interval in brackets; ``-`` where there is none."""
+    low, high = (number(bound, digits) for bound in interval)
+    return "-" if low == high == "-" else f"[{low}, {high}]"
+
+
+def _optimism_note(result: ConfirmationResult) -> str:
+    compared = sorted({(model.statistic, model.n_compared) for model in result.models})
+    what = " or ".join(
+        f"the {statistic} of {n} instances" if n > 1 else "the mean with the search's one training"
+        for statistic, n in compared
+    )
+    return f"Optimism compares {what}; where it is positive, the search promised too much."
+
+
+def _confirmed_pairs(result: ConfirmationResult) -> Table:
+    rows = [
+        (
+            f"{pair.first + 1} - {pair.second + 1}",
+            number(pair.difference, 3),
+            _interval_text(pair.interval, 3),
+            *map(_p_value, (pair.p_value, pair.p_level, pair.p_spread)),
+        )
+        for pair in result.pairs
+    ]
+    return Table(
+        ("models", "difference", "interval", "p", "p level", "p spread"),
+        tuple(rows),
+        frozenset({"models", "interval"}),
+    )
+
+
+def _p_value(p: float) -> str:
+    return f"<{_SMALLEST_P}" if p < _SMALLEST_P else number(p, 2)

@@ -1,0 +1,100 @@
+"""What a study found and what it cost, as paragraphs and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optuna_robust import trials
+from optuna_robust.summary._study_report import n_failures
+from optuna_robust.summary._study_report import StudyReport
+from optuna_robust.summary._table import Table
+from optuna_robust.summary._values import number
+from optuna_robust.summary._values import short_params
+
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+def trial_counts(found: StudyReport) -> str:
+    """Say how many trials there are in each state."""
+    counts = ", ".join(
+        f"{n} {state}" for state, n in found.n_trials.items() if n or state != "waiting"
+    )
+    return f"Trials: {counts}."
+
+
+def study_cost(found: StudyReport) -> str:
+    """Say how many instances were trained, and how many there would have been."""
+    text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
+    if found.is_robust and found.n_unpruned is not None:
+        text += f" Without pruning they would have been {found.n_unpruned}."
+    return text
+
+
+def settings_text(found: StudyReport) -> str:
+    """Say what the losses depend on; empty if that is not known."""
+    if not found.settings:
+        return ""
+    told = (
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in sorted(found.settings.items())
+    )
+    return f"Settings: {', '.join(told)}."
+
+
+def best_heading(found: StudyReport) -> str:
+    """Say what the table of the best trials holds; or why there is none, empty if on purpose."""
+    if found.best and len(found.directions) > 1:
+        return f"Pareto front, {len(found.best)} of {found.n_best} trials:"
+    if found.best:
+        return f"The best {len(found.best)} of {found.n_best} complete trials:"
+    if found.n_best:
+        return ""
+    if found.n_trials["complete"]:
+        return "No complete trial is feasible."
+    return "No trial is complete yet."
+
+
+def best_trials(found: StudyReport) -> Table:
+    """Return a table of the best trials."""
+    names = ["median", "spread", "instances", "failures"] if found.is_robust else []
+    rows = [
+        (
+            str(trial.number),
+            *map(number, trial.values),
+            *(_instances(trial) if found.is_robust else []),
+            short_params(trial.params),
+        )
+        for trial in found.best
+    ]
+    return Table(
+        ("trial", *found.value_names, *names, "params"), tuple(rows), frozenset({"params"})
+    )
+
+
+def detectable_difference(found: StudyReport) -> str:
+    """Say what difference of two models the instances tell; empty if that is not known."""
+    if found.detectable is None:
+        return ""
+    return (
+        f"{found.settings['n_instances']} instances of two models are likely (80 %) to tell "
+        f"that their {found.value_names[0]} differs, at the level 0.05, if it does by "
+        f"{number(found.detectable, 3)} or more."
+    )
+
+
+def unconfirmed(found: StudyReport) -> str:
+    """Say why the values of the best trials are not what they are worth."""
+    if found.is_robust:
+        return "These values are the best of many."
+    return "Each trial is one training, as far as the study tells: the best may have been lucky."
+
+
+def _instances(trial: FrozenTrial) -> list[str]:
+    return [
+        number(trial.user_attrs.get(trials.MEDIAN)),
+        number(trial.user_attrs.get(trials.SPREAD)),
+        str(trials.n_trainings(trial)),
+        str(n_failures(trial)),
+    ]

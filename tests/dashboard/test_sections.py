@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from optuna_robust.dashboard._sections import with_section
+
+
+USERS = "# Mine\n\nI think that *this* is it."
+
+
+def test_a_section_is_replaced_where_it_stands() -> None:
+    note = with_section(USERS, "first")
+    note = f"{note}\n\nAnd more below."
+    replaced = with_section(note, "second")
+    assert "first" not in replaced
+    assert replaced.index(USERS) < replaced.index("second") < replaced.index("And more below.")
+    assert with_section(replaced, "second") == replaced
+    assert with_section(replaced, "") == f"{USERS}\n\nAnd more below."
+
+
+def test_an_empty_note_is_our_section_alone() -> None:
+    note = with_section("", "ours")
+    assert note.splitlines()[2] == "ours"
+    assert with_section(note, "") == ""
+
+
+def test_what_the_user_left_of_our_section_is_the_users() -> None:
+    broken = with_section("", "first").rsplit("[", 1)[0]
+    note = with_section(broken, "second")
+    assert note.startswith(broken.strip())
+    third = with_section(note, "third")
+    assert third == note.replace("second", "third")
