@@ -60,36 +60,42 @@ def losses_by_source(
 def table(losses: dict[str, dict[str, FloatArray]]) -> str:
     """Return what each source does as a Markdown table, with 95 % bootstrap intervals of the std.
 
-    If sources act independently, their variances add up: the last row of a model is the root of
-    their sum.
+    Spreads are of the instances that did not diverge. If sources act independently, their
+    variances add up: the last row of a model is the root of their sum.
     """
     lines = [
-        "| model | sources | instances | median | std | IQR | worst | skewness |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | sources | instances | diverged | median | std | IQR | worst | skewness |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, by_source in losses.items():
         for source, each in by_source.items():
-            median, iqr, worst = (get_criterion(c)(each) for c in ("median", "iqr", "max"))
+            finite = each[np.isfinite(each)]
+            median, worst = get_criterion("median")(each), get_criterion("max")(each)
             lines.append(
-                f"| {name} | {source} | {np.isfinite(each).sum()} | {median:.4g} | "
-                f"{_spread(each)} | {iqr:.3g} | {worst:.4g} | {_skewness(each)} |"
+                f"| {name} | {source} | {len(each)} | {len(each) - len(finite)} | {median:.4g} | "
+                f"{_spread(finite)} | {get_criterion('iqr')(finite):.3g} | {worst:.4g} | "
+                f"{_skewness(finite)} |"
             )
-        internal, external = (np.std(by_source[each], ddof=1) for each in ("internal", "external"))
+        internal, external = (_std(by_source[each]) for each in ("internal", "external"))
         summed = np.hypot(internal, external)
-        lines.append(f"| {name} | √(internal² + external²) | | | {summed:.3g} | | | |")
+        lines.append(f"| {name} | √(internal² + external²) | | | | {summed:.3g} | | | |")
     return "\n".join(lines)
 
 
 def _spread(losses: FloatArray) -> str:
-    spread = f"{np.std(losses, ddof=1):.3g}"
-    if len(losses) < _FEWEST_FOR_INTERVAL or not np.isfinite(losses).all():
+    spread = f"{_std(losses):.3g}"
+    if len(losses) < _FEWEST_FOR_INTERVAL:
         return spread
     interval = bootstrap_interval(losses, "std")
     return f"{spread} [{interval.low:.3g}, {interval.high:.3g}]"
 
 
+def _std(losses: FloatArray) -> float:
+    return float(np.std(losses[np.isfinite(losses)], ddof=1))
+
+
 def _skewness(losses: FloatArray) -> str:
-    return f"{skew(losses):.2f}" if np.ptp(losses) > 0.0 else ""
+    return f"{skew(losses):.2f}" if len(losses) and np.ptp(losses) > 0.0 else ""
 
 
 def figure(losses: dict[str, dict[str, FloatArray]], problem: Problem) -> go.Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import dataclass
+import math
 from typing import get_args
 from typing import Literal
 from typing import TypeAlias
@@ -21,6 +22,7 @@ from optuna_robust.arguments import check_count
 
 
 OptimizerName: TypeAlias = Literal["Adadelta", "Adam", "AdamW", "NAdam", "RMSprop", "SGD"]
+Schedule: TypeAlias = Literal["cosine", "constant"]
 
 _FUSED = ("Adam", "AdamW", "SGD")
 
@@ -33,7 +35,7 @@ class TrainingSettings:
         optimizer:
             A class of ``torch.optim``; what is not set here has PyTorch's default.
         learning_rate:
-            Constant during training.
+            That of the first step.
         batch_size:
             Events of a step.
         weight_decay:
@@ -41,6 +43,11 @@ class TrainingSettings:
             weight_decay times the weights is added to the gradient.
         n_epochs:
             Passes through the training sample.
+        schedule:
+            ``"cosine"``: the rate falls to zero over all steps, by half a cosine (Loshchilov and
+            Hutter 2017, equation 5, without restarts); or ``"constant"``. Which one was used for
+            the published models is not known. With a constant one the last epoch is a matter of
+            luck, and hides what the inductive bias does to the spread.
 
     Raises:
         TypeError: If a number is none.
@@ -52,9 +59,11 @@ class TrainingSettings:
     batch_size: int
     weight_decay: float
     n_epochs: int = 50
+    schedule: Schedule = "cosine"
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, get_args(OptimizerName))
+        check_choice("schedule", self.schedule, get_args(Schedule))
         check_between("learning_rate", self.learning_rate, 0.0, float("inf"))
         check_between("weight_decay", self.weight_decay, 0.0, 1.0, closed=True)
         check_count("batch_size", self.batch_size, minimum=1)
@@ -66,6 +75,15 @@ class TrainingSettings:
         # One kernel for a whole step, in which small networks spend a good part of their time.
         options = {"fused": True} if self.optimizer in _FUSED else {}
         return kind(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, **options)
+
+    def make_scheduler(
+        self, optimizer: torch.optim.Optimizer, *, sample_size: int
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return a scheduler that moves on by steps of a training sample of so many events."""
+        n_steps = self.n_epochs * math.ceil(sample_size / self.batch_size)
+        if self.schedule == "cosine":
+            return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
 @dataclass(frozen=True)

@@ -196,8 +196,9 @@ class ClusterNetwork(nn.Module):
             after = [_activation(network.activation, n_channels)]
             if convolution.pool > 1 or convolution.stride > 1:
                 after.append(_pooling(network.pooling, convolution))
-            # The largest of rising functions is the function of the largest, of which there are
-            # fewer: a step of Model 3 takes two thirds of the time.
+            # A rising function of the largest is the largest of the function's values, and there
+            # are fewer to take it of: a step of Model 3 takes two thirds of the time. (A PReLU
+            # whose slope becomes negative falls; which came first is not published.)
             layers += reversed(after) if network.pooling == "max" else after
         layers.append(nn.Flatten())
         dense = [

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from datetime import UTC
+import hashlib
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 import platform
@@ -18,6 +22,7 @@ from benchmarks.calorimeter.inputs import EXTRA
 from benchmarks.calorimeter.inputs import Problem
 from benchmarks.calorimeter.inputs import PROBLEMS
 from benchmarks.calorimeter.models import PUBLISHED
+from benchmarks.calorimeter.models import Schedule
 from benchmarks.calorimeter.parts import parts_of
 from benchmarks.calorimeter.training import NamedModels
 from optuna_robust import InstanceStore
@@ -27,7 +32,7 @@ from optuna_robust.arguments import check_choice
 from optuna_robust.instance import SOURCES
 
 
-# The models without and with the inductive bias, and what else learns the same.
+# The selected models without and with the inductive bias.
 MODELS: dict[Problem, tuple[str, str]] = {
     "energy": ("Model 1", "Model 2"),
     "position": ("Model 3", "Model 4"),
@@ -61,6 +66,8 @@ class Study:
             The file.
         problem:
             What is learned.
+        schedule:
+            Of the networks' learning rates.
         n_instances:
             Of each model.
         n_jobs:
@@ -71,6 +78,7 @@ class Study:
 
     events: Path
     problem: Problem
+    schedule: Schedule
     n_instances: int
     n_jobs: int
     store: Path
@@ -97,12 +105,12 @@ class Study:
         together = torch.cuda.is_available()
         store = InstanceStore(
             f"sqlite:///{self.store}",
-            experiment=f"{self.problem}/{name}",
-            version=_events(self.events),
+            experiment=f"{self.problem}/{self.schedule}/{name}",
+            version=_version(self.events),
         )
         try:
             return robust_select(
-                NamedModels(self.events, self.problem),
+                NamedModels(self.events, self.problem, self.schedule),
                 models,
                 n_select=len(models),
                 rule="halving",
@@ -120,6 +128,8 @@ class Study:
 
     def _check(self, name: str, sample_size: int) -> None:
         check_choice("model", name, (*PUBLISHED, *BASELINES))
+        if name.startswith("xgboost"):
+            import_module("xgboost")  # missing, it would look like a model that always fails
         appended = PUBLISHED[name].network.extra if name in PUBLISHED else "none"
         if appended not in ("none", EXTRA[self.problem]):
             raise ValueError(
@@ -135,11 +145,21 @@ class Study:
 
     def about(self) -> str:
         """Say what losses depend on, and with which versions they were found."""
-        versions = [f"{name} {version(name)}" for name in ("optuna-robust", "optuna", "torch")]
+        versions = ", ".join(f"{name} {version(name)}" for name in ("optuna-robust", "torch"))
+        where = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
         return (
-            f"{_events(self.events)}; Python {platform.python_version()}, {', '.join(versions)}, "
-            f"{platform.machine()}, {self.n_jobs} processes"
+            f"{datetime.now(UTC):%Y-%m-%d}, {_events(self.events)}, validation part; learning "
+            f"rates: {self.schedule}. Python {platform.python_version()}, {versions}; {where}, "
+            f"{self.n_jobs} processes."
         )
+
+
+def _version(events: Path) -> str:
+    """Return what losses depend on beside a model's name: the events, and what the names mean."""
+    with events.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(repr(PUBLISHED).encode())
+    return digest.hexdigest()
 
 
 def _events(path: Path) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from dataclasses import dataclass
-import os
+import json
 from pathlib import Path
 
+import loky
 import numpy as np
 
+from benchmarks.calorimeter.events_file import EventsFile
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.simulated_file import simulate_to_file
 from benchmarks.options import at_least
@@ -44,7 +47,7 @@ PRESETS = {
     # Minutes on 2 cores.
     "quick": Preset(20_000, 5, (100, 320, 1000), 320),
     # Under an hour on 2 cores, each problem.
-    "standard": Preset(60_000, 10, (100, 320, 1000, 3200, 10_000), 1000),
+    "standard": Preset(60_000, 10, (100, 320, 1000, 3200), 1000),
     # As published, and meant for a GPU.
     "paper": Preset(
         500_000, 1000, tuple(np.geomspace(100, 32_000, 132).round().astype(int).tolist()), 32_000
@@ -114,6 +117,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default="cosine",
+        help="of learning rates: annealed to zero, or constant; default: %(default)s",
+    )
+    parser.add_argument(
         "--instances", type=at_least(2), metavar="N", help="default: those of the preset"
     )
     parser.add_argument(
@@ -134,12 +143,13 @@ def _run(
     from benchmarks.calorimeter.study import Study  # noqa: PLC0415
     from benchmarks.pages import write_page  # noqa: PLC0415
 
-    preset, n_jobs = PRESETS[args.preset], args.jobs or os.cpu_count() or 1
+    preset, n_jobs = PRESETS[args.preset], args.jobs or loky.cpu_count()
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         study = Study(
             events=args.events or _simulated(args.out, args.dataset, preset.n_events, n_jobs),
             problem=args.problem,
+            schedule=args.schedule,
             n_instances=args.instances or preset.n_instances,
             n_jobs=n_jobs,
             store=args.out / _STORE,
@@ -156,7 +166,7 @@ def _run(
         parser.error(str(error))
     text = f"`{command}`\n\n{study.about()}\n\n{report.text}\n"
     print(text)
-    stem = f"{name}-{study.problem}"
+    stem = f"{name}-{study.problem}" + ("" if args.schedule == "cosine" else f"-{args.schedule}")
     (args.out / f"{stem}.md").write_text(text, encoding="utf-8")
     write_page(args.out / f"{stem}.html", report.figures, text, f"{name}, {study.problem}")
     for part, result in report.results.items():
@@ -166,8 +176,9 @@ def _run(
 
 
 def _simulated(out: Path, dataset: str, n: int, n_jobs: int) -> Path:
-    """Return a file of simulated events, made once."""
+    """Return a file of simulated events, made once, and again if its constants were changed."""
     path = out / f"events-{dataset}-{n}.h5"
-    if not path.exists():
+    constants = json.loads(json.dumps(asdict(DATASETS[dataset])))
+    if not path.exists() or EventsFile(path, check_values=False).about["constants"] != constants:
         simulate_to_file(path, dataset, n, seed=_SEED, n_jobs=n_jobs)
     return path

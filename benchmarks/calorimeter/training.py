@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmarks.calorimeter.inputs import training_loss
 from benchmarks.calorimeter.inputs import validation_loss
 from benchmarks.calorimeter.models import Model
 from benchmarks.calorimeter.models import PUBLISHED
+from benchmarks.calorimeter.models import Schedule
 from benchmarks.calorimeter.parts import JudgedPart
 from benchmarks.calorimeter.parts import Parts
 from benchmarks.calorimeter.parts import parts_of
@@ -61,6 +63,8 @@ def train(
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
         sample_size=sample_size,
+        scheduler=partial(settings.make_scheduler, sample_size=sample_size),
+        scheduler_interval="step",
         evaluate_every=settings.n_epochs,
     )
 
@@ -74,12 +78,15 @@ class NamedModels:
             A file of events.
         problem:
             What is learned.
+        schedule:
+            Of the networks' learning rates.
         judged_by:
             Part that the losses are of.
     """
 
     events: Path
     problem: Problem
+    schedule: Schedule = "cosine"
     judged_by: JudgedPart = "validation"
 
     def __call__(self, trial: BaseTrial, instances: Sequence[Instance]) -> list[float]:
@@ -88,7 +95,9 @@ class NamedModels:
         parts = parts_of(self.events)
         size = trial.suggest_int("sample_size", 1, parts.n_population)
         if name in PUBLISHED:
-            return self._of_network(PUBLISHED[name], parts, size, instances)
+            model = PUBLISHED[name]
+            model = replace(model, training=replace(model.training, schedule=self.schedule))
+            return self._of_network(model, parts, size, instances)
         return [self._of_baseline(name, parts, size, instance) for instance in instances]
 
     def _of_network(

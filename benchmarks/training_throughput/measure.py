@@ -135,9 +135,11 @@ def _ways(device: str, together: Sequence[int], n_steps: int) -> list[Way]:
     batch_size = model.training.batch_size
     steps_of_an_epoch = math.gcd(n_steps, _N_EVENTS // batch_size)
 
+    on_device = Prepared(*(column.to(device) for column in data))
+
     def alone(instances: Sequence[Instance]) -> None:
         for instance in instances:
-            plain_loop(model, data, instance, n_steps=n_steps, device=device)
+            plain_loop(model, on_device, instance, n_steps=n_steps)
 
     def trained(instances: Sequence[Instance], method: str) -> None:
         train_instances(
@@ -151,6 +153,7 @@ def _ways(device: str, together: Sequence[int], n_steps: int) -> list[Way]:
             batch_size=batch_size,
             sample_size=steps_of_an_epoch * batch_size,
             n_epochs=n_steps // steps_of_an_epoch,
+            evaluate_every=n_steps // steps_of_an_epoch,
             method=method,
             device=device,
         )
@@ -167,16 +170,15 @@ def _instances(n: int) -> list[Instance]:
     return [Instance(number) for number in range(n)]
 
 
-def plain_loop(
-    model: Model, data: Prepared, instance: Instance, *, n_steps: int, device: str
-) -> float:
+def plain_loop(model: Model, data: Prepared, instance: Instance, *, n_steps: int) -> float:
     """Train one instance as everybody does, and return its loss on the first events.
 
-    Data are on the device, so that no time goes into copying.
+    Data are on the device, so that no time goes into copying them.
     """
+    cells, extra, target = data
+    device = target.device
     torch.manual_seed(instance.seed)
     network = model.network.build().to(device)
-    cells, extra, target = (column.to(device) for column in data)
     optimizer = model.training.make_optimizer(network.parameters())
     generator = instance.torch_generator()
     batch_size = model.training.batch_size

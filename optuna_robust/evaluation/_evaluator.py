@@ -1,4 +1,4 @@
-"""The evaluation of one instance: an objective called once, and what came of it."""
+"""The evaluation of instances: an objective called once, and what came of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from collections.abc import Set
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -276,7 +277,8 @@ def as_losses(returned: object, n: int) -> list[float]:
         TypeError: If it is no sequence of numbers.
         ValueError: If there are not as many as instances.
     """
-    if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
+    unordered = (str, bytes, Mapping, Set)
+    if isinstance(returned, unordered) or not isinstance(returned, Iterable):
         raise TypeError(
             f"The objective must return a loss for each of its {n} instances, but returned "
             f"{returned!r} of type {type(returned).__name__}."

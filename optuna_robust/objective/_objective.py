@@ -336,8 +336,10 @@ class MultiInstanceObjective:
             for number in range(self._n_instances)
         ]
         given = {k: v for k, v in trial.user_attrs.items() if not k.startswith(trials.PREFIX)}
-        first = self._first(trial, instances[: self._n_together(trial, pool, 0)], pool)
-        yield from first
+        n_first = 0
+        for trained in self._first(trial, instances[: self._n_together(trial, pool, 0)], pool):
+            n_first += 1
+            yield trained
         direction = trial.study.direction if len(trial.study.directions) == 1 else None
         jobs = [
             Job(
@@ -347,10 +349,10 @@ class MultiInstanceObjective:
                 "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
                 given,
             )
-            for instance in instances[len(first) :]
+            for instance in instances[n_first:]
         ]
         for position, job in enumerate(jobs):
-            n_together = self._n_together(trial, pool, len(first) + position)
+            n_together = self._n_together(trial, pool, n_first + position)
             yield from pool.train([job], jobs[position + 1 : position + n_together])
 
     def _n_together(self, trial: Trial, pool: InstancePool, n_done: int) -> int:
@@ -366,8 +368,8 @@ class MultiInstanceObjective:
 
     def _first(
         self, trial: Trial, instances: Sequence[Instance], pool: InstancePool
-    ) -> list[Trained]:
-        """Train the first instances, when nobody knows the model yet."""
+    ) -> Iterator[Trained]:
+        """Yield the first instances, when nobody knows the model yet."""
 
         def known(params: Mapping[str, Any]) -> Trained | None:
             return pool.known(Job(params, instances[0], trial.number))
@@ -377,7 +379,8 @@ class MultiInstanceObjective:
         else:
             found = known(trial.params)  # a trial that goes on has its model
             if found is not None:
-                return [found]
+                yield found
+                return
             seen: list[Trained] = []
 
             def is_known(params: Mapping[str, Any]) -> bool:
@@ -387,11 +390,10 @@ class MultiInstanceObjective:
             try:
                 outcomes = self._train_here(trial, instances, is_known)
             except ModelKnown:
-                return seen[:1]
-        return [
-            pool.add(Job(trial.params, instance, trial.number), outcome)
-            for instance, outcome in zip(instances, outcomes, strict=True)
-        ]
+                yield seen[0]
+                return
+        jobs = [Job(trial.params, instance, trial.number) for instance in instances]
+        yield from pool.add(jobs, outcomes)
 
     def _train_here(
         self,

@@ -141,9 +141,11 @@ class InstancePool:
         """
         self._take_from_store([job for job in jobs if self._key(job) not in self._trained])
         self._queue = self._missing(jobs)
-        spare = self._missing(ahead) if self._workers.width > 1 else deque()
+        spare: deque[Job] = deque()
         if self._together is not None:
-            self._queue, spare = self._by_model(self._queue, spare), deque()
+            self._queue = self._by_model(self._queue, ahead)
+        elif self._workers.width > 1:
+            spare = self._missing(ahead)
         for job in jobs:
             key = self._key(job)
             pause = _FIRST_LOOK
@@ -156,15 +158,23 @@ class InstancePool:
                     pause = min(2 * pause, _LAST_LOOK)
             yield self._handed_out(key)
 
-    def add(self, job: Job, outcome: Outcome) -> Trained:
-        """Take an instance that was trained before its model was known.
+    def add(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[Trained]:
+        """Take instances that were trained before their model was known.
 
-        Returns:
-            The instance; as another worker trained it, if one did so meanwhile.
+        All are kept before the first is handed out.
+
+        Yields:
+            Every instance; as another worker trained it, if one did so meanwhile.
 
         Raises:
             Exception: As in :meth:`train`.
         """
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self._add(job, outcome)
+        for job in jobs:
+            yield self._handed_out(self._key(job))
+
+    def _add(self, job: Job, outcome: Outcome) -> None:
         key = self._key(job)
         known: Outcome | None = None
         mine = True
@@ -177,7 +187,6 @@ class InstancePool:
             self._keep(job, outcome)
             del self._claimed[key]
         self._trained.setdefault(key, Trained(job, known or outcome, reused=known is not None))
-        return self._handed_out(key)
 
     def known(self, job: Job) -> Trained | None:
         """Return an instance if the store has it."""
@@ -224,7 +233,7 @@ class InstancePool:
             if key not in self._trained and not self._is_under_way(key)
         )
 
-    def _by_model(self, needed: deque[Job], ahead: deque[Job]) -> deque[Job]:
+    def _by_model(self, needed: deque[Job], ahead: Iterable[Job]) -> deque[Job]:
         """Return what is needed, with more of the same models, one model after the other."""
         models = {_model(job) for job in needed}
         further = [job for job in ahead if _model(job) in models]

@@ -130,7 +130,7 @@ class Race:
         seconds = 0.0
         removed: dict[int, str] = {}
         jobs = [self._make_job(model, self._n_taken[model]) for model in due]
-        wave = self._pool.train(jobs, self._ahead(due))
+        wave = self._pool.train(jobs, self._ahead(due, eliminates=eliminates))
         for model, trained in zip(due, wave, strict=True):
             reason = self._take(model, trained)
             seconds += trained.outcome.seconds
@@ -173,10 +173,10 @@ class Race:
             math.nan if probabilities is None else float(probabilities[decision.incumbent]),
         )
 
-    def _ahead(self, due: tuple[int, ...]) -> Iterator[Job]:
+    def _ahead(self, due: tuple[int, ...], *, eliminates: bool) -> Iterator[Job]:
         """Return instances that the next waves may need, to be trained with this one."""
         if self._pool.trains_together:
-            return self._with_these(due)
+            return self._with_these(due, eliminates=eliminates)
         in_wave = set(due)
         # Those that are trained now are the likeliest to be trained on.
         order = (*due, *(model for model in self.alive if model not in in_wave))
@@ -190,13 +190,16 @@ class Race:
         # Now: taking the wave's losses changes the numbers.
         return iter(list(itertools.islice(later, self._pool.width)))
 
-    def _with_these(self, due: tuple[int, ...]) -> Iterator[Job]:
+    def _with_these(self, due: tuple[int, ...], *, eliminates: bool) -> Iterator[Job]:
         """Return the next instances of the models of a wave, for the same call of the objective.
 
         Nobody is removed before the rule's next look: until then they are needed for certain.
         """
         most = self._options.n_instances
-        looks: Callable[[int], bool] = getattr(self._rule, "eliminates_at", lambda n: True)
+
+        def looks(n: int) -> bool:
+            return eliminates and getattr(self._rule, "eliminates_at", lambda n: True)(n)
+
         for model in due:
             first = self._n_taken[model] + 1
             upto = next((n for n in range(first, most) if looks(n)), most)

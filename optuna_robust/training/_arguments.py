@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import copy
 from typing import Any
 
 import torch
+from torch import nn
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optuna_robust.arguments import check_count
+from optuna_robust.evaluation import global_seed
 from optuna_robust.instance import Instance
 from optuna_robust.training._options import Columns
+from optuna_robust.training._options import TrainingOptions
+from optuna_robust.training._support import new_optimizer
 
 
 def check_columns(name: str, data: Sequence[Tensor]) -> Columns:
@@ -40,6 +46,51 @@ def check_columns(name: str, data: Sequence[Tensor]) -> Columns:
             f"{lengths}."
         )
     return tuple(column.detach().cpu() for column in data)
+
+
+def check_same_kind(population: Columns, validation: Columns) -> None:
+    """Check that validation data are like the population.
+
+    Raises:
+        ValueError: If they differ in number or types of tensors.
+    """
+    if len(population) != len(validation):
+        raise ValueError(
+            f"validation must have as many tensors as data, {len(population)}, but had "
+            f"{len(validation)}."
+        )
+    ours, theirs = ([str(each.dtype) for each in columns] for columns in (validation, population))
+    if ours != theirs:
+        raise ValueError(f"validation must have the types of data, {theirs}, but had {ours}.")
+
+
+def check_training(
+    module: nn.Module, batch: Columns, options: TrainingOptions
+) -> torch.optim.Optimizer:
+    """Return an optimizer, after a look at what the user's functions return.
+
+    Raises:
+        TypeError: If one of them returns something of the wrong type.
+        ValueError: If the loss is not one number, or a scheduler that looks at the metric shall
+            move on by steps.
+    """
+    optimizer = new_optimizer(module, options.optimizer)
+    scheduler = None if options.scheduler is None else options.scheduler(optimizer)
+    if options.by_step and isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError(
+            "scheduler_interval='step' does not go with ReduceLROnPlateau, which looks at the "
+            "metric of an epoch."
+        )
+    with global_seed(0), torch.no_grad():
+        returned = options.loss(copy.deepcopy(module)(*batch[:-1]), batch[-1])
+    if not isinstance(returned, Tensor):
+        raise TypeError(f"loss must return a tensor, but returned {returned!r}.")
+    if returned.ndim:
+        raise ValueError(
+            "loss must return the mean over a batch, a tensor without dimensions, but returned "
+            f"one of shape {tuple(returned.shape)}."
+        )
+    return optimizer
 
 
 def check_instances(instances: Sequence[Instance]) -> tuple[Instance, ...]:

@@ -19,7 +19,7 @@ from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._precision import float32_precision
 from optuna_robust.training._support import check_module
-from optuna_robust.training._support import same_shapes
+from optuna_robust.training._support import same_architecture
 
 
 def in_chunks(
@@ -30,7 +30,7 @@ def in_chunks(
     n_together: int,
 ) -> list[Fitted]:
     """Train instances, so many at a time, on the device of the data."""
-    with float32_precision(reduced=options.reduced_precision):
+    with float32_precision(parts.device, reduced=options.reduced_precision):
         return [
             _train(model_factory, parts, instances[start : start + n_together], options)
             for start in range(0, len(instances), n_together)
@@ -48,10 +48,10 @@ def _train(
     for module in modules:
         module.to(parts.device)
     if len(modules) > 1:
-        if not same_shapes(modules):
+        if not same_architecture(modules):
             raise ValueError(
-                "model_factory must always return the same architecture, but instances differ in "
-                "the shapes of their parameters."
+                "model_factory must always return the same architecture, but what it returned "
+                "for two instances differs in layers or in shapes of parameters."
             )
         together = StackedNetworks(modules, options)
         return fit(together, parts, instances, options, rows_at_once=rows)

@@ -79,8 +79,10 @@ def fit(
         curves[going, epoch] = metrics
         n_epochs[going] += 1
         networks.end_epoch(metrics)
-        best.see(going, metrics, networks, epoch)
-        on = best.may_improve(going, metrics, epoch, options.patience)
+        on = torch.isfinite(metrics)
+        best.see(going, metrics, networks, epoch, is_last=~on | is_last)
+        if options.patience is not None:
+            on &= best.waited(going, epoch) < options.patience
         if on.all():
             continue
         if not on.any():
@@ -112,7 +114,17 @@ def _metrics(networks: Networks, data: Columns, metric: Loss, *, rows_at_once: i
     *inputs, target = data
     parts = [column.split(rows_at_once) for column in inputs]
     predictions = torch.cat([networks.predict(part) for part in zip(*parts, strict=True)], dim=1)
-    return torch.stack([metric(each, target).detach() for each in predictions]).double().cpu()
+    return torch.stack([_number(metric(each, target)) for each in predictions]).cpu()
+
+
+def _number(returned: object) -> Tensor:
+    value = torch.as_tensor(returned, dtype=torch.float64).detach()
+    if value.numel() != 1:
+        raise ValueError(
+            "metric must return one number over all rows, but returned a tensor of shape "
+            f"{tuple(value.shape)}."
+        )
+    return value.reshape(())
 
 
 class _Best:
@@ -124,27 +136,24 @@ class _Best:
         self.losses = torch.full((n,), torch.nan, dtype=torch.float64)
         self.states: list[dict[str, Tensor]] = [{} for _ in range(n)]
 
-    def see(self, going: Tensor, metrics: Tensor, networks: Networks, epoch: int) -> None:
-        """Look at the metrics of an epoch."""
-        before = self.losses[going]
-        # An instance that diverges at once has the loss that it has.
-        first = torch.tensor([self._epochs[row] < 0 for row in going])
-        better = first | (metrics < before) if self._keeps_best else torch.ones_like(first)
-        if not better.any():
+    def see(
+        self, going: Tensor, metrics: Tensor, networks: Networks, epoch: int, *, is_last: Tensor
+    ) -> None:
+        """Look at the metrics of an epoch, which for some instances is the last one."""
+        kept = is_last
+        if self._keeps_best:
+            # An instance that diverges at once has the loss that it has.
+            first = torch.tensor([self._epochs[row] < 0 for row in going])
+            kept = first | (metrics < self.losses[going])
+        if not kept.any():
             return
         state = networks.state()
-        for position in torch.nonzero(better).flatten().tolist():
+        for position in torch.nonzero(kept).flatten().tolist():
             row = int(going[position])
             self._epochs[row] = epoch
             self.losses[row] = metrics[position]
             self.states[row] = {name: value[position].clone() for name, value in state.items()}
 
-    def may_improve(
-        self, going: Tensor, metrics: Tensor, epoch: int, patience: int | None
-    ) -> Tensor:
-        """Tell which instances go on."""
-        on = torch.isfinite(metrics)
-        if patience is not None:
-            waited = torch.tensor([epoch - self._epochs[row] for row in going])
-            on &= waited < patience
-        return on
+    def waited(self, going: Tensor, epoch: int) -> Tensor:
+        """Return for how many epochs instances have not improved."""
+        return torch.tensor([epoch - self._epochs[row] for row in going])

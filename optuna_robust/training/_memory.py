@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import psutil
 import torch
 from torch import nn
 from torch import Tensor
 
+from optuna_robust.evaluation import global_seed
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import TrainingOptions
 
@@ -72,14 +75,10 @@ def _bytes_of_outputs(module: nn.Module, batch: Columns) -> int:
         if isinstance(output, Tensor):
             sizes.append(_bytes([output]))
 
-    hooks = [
-        layer.register_forward_hook(look)
-        for layer in module.modules()
-        if not any(True for _ in layer.children())
-    ]
-    try:
-        module(*(column.cpu() for column in batch[:-1]))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    looked_at = copy.deepcopy(module).eval()  # nothing of these rows may stay in the network
+    for layer in looked_at.modules():
+        if not any(True for _ in layer.children()):
+            layer.register_forward_hook(look)
+    with global_seed(0):
+        looked_at(*(column.cpu() for column in batch[:-1]))
     return sum(sizes)

@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import TrainingOptions
+from optuna_robust.training._support import new_optimizer
 
 
 class Networks(Protocol):
@@ -58,8 +59,8 @@ class SingleNetwork:
     def __init__(self, module: nn.Module, options: TrainingOptions) -> None:
         self._module = module
         self._loss = options.loss
-        self._optimizer = options.optimizer(list(module.parameters()))
-        self._schedule = _Schedule(self._optimizer, options)
+        self._optimizer = new_optimizer(module, options.optimizer)
+        self._schedule = Schedule(self._optimizer, options)
 
     def step(self, batch: Columns) -> None:
         """Take one optimizer step."""
@@ -104,11 +105,12 @@ class StackedNetworks:
     def __init__(self, modules: Sequence[nn.Module], options: TrainingOptions) -> None:
         self._parameters, self._buffers = stack_module_state(list(modules))
         self._skeleton = copy.deepcopy(modules[0]).to("meta")
+        self._names = modules[0].state_dict().keys()
         self._loss = options.loss
-        self._optimizer = options.optimizer(list(self._parameters.values()))
-        self._schedule: _Schedule | _OwnSchedules = _Schedule(self._optimizer, options)
+        self._optimizer = _stacked_optimizer(modules[0], self._parameters, options)
+        self._schedule: Schedule | _OwnSchedules = Schedule(self._optimizer, options)
         if self._schedule.looks_at_metrics:
-            self._schedule = _OwnSchedules(len(modules), options)
+            self._schedule = _OwnSchedules(modules[0], len(modules), options)
         self._gradients = vmap(grad(self._loss_of_one))
         # With the same inputs for all instances.
         self._predictions = vmap(self._call, in_dims=(0, 0, None))
@@ -164,6 +166,7 @@ class StackedNetworks:
         return {
             name: value.detach().clone()
             for name, value in (*self._parameters.items(), *self._buffers.items())
+            if name in self._names
         }
 
     @torch.no_grad()
@@ -181,7 +184,21 @@ class StackedNetworks:
         self._schedule.keep(rows)
 
 
-class _Schedule:
+def _stacked_optimizer(
+    module: nn.Module, stacked: dict[str, Tensor], options: TrainingOptions
+) -> torch.optim.Optimizer:
+    """Return an optimizer of stacked parameters, as the factory makes it for those of one network.
+
+    A factory may go by the shapes of parameters, as in "no decay for biases".
+    """
+    optimizer = new_optimizer(module, options.optimizer)
+    place = {id(each): stacked[name] for name, each in module.named_parameters()}
+    for group in optimizer.param_groups:
+        group["params"] = [place[id(each)] for each in group["params"]]
+    return optimizer
+
+
+class Schedule:
     """The learning-rate schedule of an optimizer, which is that of all its instances."""
 
     factors: Tensor | None = None
@@ -216,9 +233,9 @@ class _OwnSchedules:
 
     looks_at_metrics = True
 
-    def __init__(self, n: int, options: TrainingOptions) -> None:
-        self._optimizers = [options.optimizer([torch.zeros(1)]) for _ in range(n)]
-        self._schedules = [_Schedule(optimizer, options) for optimizer in self._optimizers]
+    def __init__(self, module: nn.Module, n: int, options: TrainingOptions) -> None:
+        self._optimizers = [new_optimizer(module, options.optimizer) for _ in range(n)]
+        self._schedules = [Schedule(optimizer, options) for optimizer in self._optimizers]
         self._first_rate = self._rate(self._optimizers[0])
         self.factors = torch.ones(n, dtype=torch.float64)
 

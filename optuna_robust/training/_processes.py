@@ -37,6 +37,9 @@ def in_processes(
     Raises:
         ImportError: If joblib is not installed.
     """
+    n_jobs = min(n_jobs, len(instances))
+    if n_jobs == 1:  # joblib would train in this process, and leave it with one thread
+        return in_chunks(model_factory, parts, instances, options, 1)
     try:
         import joblib  # noqa: PLC0415
     except ImportError as error:
@@ -48,7 +51,7 @@ def in_processes(
     ]
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         # Copied where it is written to, which nobody does, but PyTorch warns of what cannot be.
-        parallel = joblib.Parallel(n_jobs=min(n_jobs, len(instances)), mmap_mode="c")
+        parallel = joblib.Parallel(n_jobs=n_jobs, mmap_mode="c")
         fitted: list[Fitted] = parallel(
             joblib.delayed(_train_alone)(model_factory, *arrays, instance, options)
             for instance in instances

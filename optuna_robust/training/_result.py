@@ -12,6 +12,8 @@ from torch import nn
 from torch import Tensor
 
 from optuna_robust.criteria import FloatArray
+from optuna_robust.instance import Instance
+from optuna_robust.training._chunk import new_network
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import Loss
 from optuna_robust.training._options import ModelFactory
@@ -22,8 +24,8 @@ class TrainingResult:
     """Instances of a model, trained by :func:`~optuna_robust.training.train_instances`.
 
     Attributes:
-        losses: The metric of each instance on the validation data, shape (n_instances,); NaN or
-            infinity for one that diverged.
+        losses: The metric of each instance on the validation data, shape (n_instances,); of one
+            that diverged NaN or infinity, or with patience that of its best epoch.
         learning_curves: The metric after each epoch, shape (n_instances, n_epochs), NaN where it
             was not looked at, and after an instance ended.
         n_epochs: How many epochs each instance was trained, shape (n_instances,).
@@ -31,6 +33,8 @@ class TrainingResult:
         device: Where, for example ``"cuda:0"``.
         seconds: How long it took.
         states: The ``state_dict`` of each instance, on the CPU.
+        instances: Which they are.
+        model_factory: What made the networks.
     """
 
     losses: FloatArray
@@ -40,13 +44,15 @@ class TrainingResult:
     device: str
     seconds: float
     states: tuple[dict[str, Tensor], ...] = field(repr=False)
+    instances: tuple[Instance, ...] = field(repr=False)
     model_factory: ModelFactory = field(repr=False)
 
     def model(self, index: int) -> nn.Module:
         """Return the trained network of one instance, on the CPU, ready for predictions."""
-        module = self.model_factory()
-        dtype = next(value.dtype for value in self.states[index].values())
-        module.to(dtype=dtype).load_state_dict(self.states[index])
+        state = self.states[index]
+        dtype = next(each.dtype for each in state.values() if each.is_floating_point())
+        module = new_network(self.model_factory, self.instances[index], dtype)
+        module.load_state_dict(state)
         return module.eval()
 
     @torch.no_grad()

@@ -20,10 +20,11 @@ from optuna_robust.training._arguments import check_callable
 from optuna_robust.training._arguments import check_columns
 from optuna_robust.training._arguments import check_device
 from optuna_robust.training._arguments import check_instances
+from optuna_robust.training._arguments import check_same_kind
 from optuna_robust.training._arguments import check_sample_size
+from optuna_robust.training._arguments import check_training
 from optuna_robust.training._chunk import in_chunks
 from optuna_robust.training._chunk import new_network
-from optuna_robust.training._fit import Fitted
 from optuna_robust.training._memory import instances_at_once
 from optuna_robust.training._options import Loss
 from optuna_robust.training._options import ModelFactory
@@ -31,7 +32,6 @@ from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._processes import in_processes
 from optuna_robust.training._result import TrainingResult
-from optuna_robust.training._support import new_optimizer
 from optuna_robust.training._support import reason_against
 
 
@@ -74,13 +74,17 @@ def train_instances(
     after the other, and processes with a thread each are. ``method="auto"`` chooses; the result
     says which it was, and all give the same up to rounding.
 
-    **Not trained together** are instances of a network with batch statistics (batch
-    normalisation), random layers (dropout) or recurrent layers (``nn.LSTM``), with frozen
-    parameters, or whose forward goes by the data (``if x.sum() > 0``, ``.item()``); nor with an
-    optimizer that does not treat every number on its own (LBFGS, Muon, Adafactor). With
-    ``"auto"`` those that are recognised are trained one after the other on a GPU. They are
-    trained under a lock, since random layers use global generators. ``loss`` must be a mean over
-    the batch, and not depend on other state.
+    **Not trained together** are instances of a network that keeps something of the batches (batch
+    normalisation), draws random numbers (dropout), has recurrent layers (``nn.LSTM``), shared or
+    frozen parameters, or tensors that are neither parameters nor buffers; nor with an optimizer
+    that does not treat every number on its own (Adagrad, LBFGS, Muon, Adafactor) or has hooks.
+    ``"auto"`` trains them one after the other on a GPU. What cannot be seen from outside, such as
+    a forward that goes by the data (``if x.sum() > 0``), fails: use ``"loop"``. Parameters that
+    the loss does not reach get a gradient of zero there, and decay.
+
+    Networks are converted to the type of the data's first floating-point tensor. One that is
+    trained alone holds a lock, since random layers draw from global generators: threads take
+    turns.
 
     Example:
         >>> import torch
@@ -114,11 +118,11 @@ def train_instances(
             The training population: inputs, and last the target, with rows along the first axis.
             The network is called as ``network(*inputs)``.
         instances:
-            Which instances; each once.
+            Which instances.
         validation:
             What the metric is of, likewise.
         loss:
-            ``loss(predictions, targets)``: the mean over a batch.
+            ``loss(predictions, targets)``: the mean over a batch, without a state of its own.
         optimizer:
             Makes one of a list of parameters, for example ``partial(torch.optim.AdamW, lr=1e-3)``.
         n_epochs:
@@ -165,11 +169,7 @@ def train_instances(
     """
     began = time.perf_counter()
     population, checked = check_columns("data", data), check_columns("validation", validation)
-    if len(population) != len(checked):
-        raise ValueError(
-            f"validation must have as many tensors as data, {len(population)}, but had "
-            f"{len(checked)}."
-        )
+    check_same_kind(population, checked)
     chosen = check_instances(instances)
     options = TrainingOptions(
         loss=check_callable("loss", loss),
@@ -191,9 +191,10 @@ def train_instances(
     place = check_device(device)
     parts = Parts(population, checked)
     first = new_network(check_callable("model_factory", model_factory), chosen[0], parts.dtype)
-    how = _chosen_method(
-        method, place, len(chosen), n_jobs, reason_against(first, new_optimizer(first, optimizer))
-    )
+    batch = tuple(column[: options.batch_size] for column in population)
+    updates = check_training(first, batch, options)
+    against = reason_against(first, updates, batch)
+    how = _chosen_method(method, place, len(chosen), n_jobs, against)
     if how == "processes":
         fitted = in_processes(model_factory, parts, chosen, options, n_jobs=n_jobs)
     else:
@@ -201,7 +202,21 @@ def train_instances(
         if how == "vmap":
             n_together = max_together or instances_at_once(first, population, options, place)
         fitted = in_chunks(model_factory, parts.to(place), chosen, options, n_together)
-    return _result(fitted, model_factory, how, place, time.perf_counter() - began)
+    return TrainingResult(
+        losses=torch.cat([each.losses for each in fitted]).numpy(),
+        learning_curves=torch.cat([each.learning_curves for each in fitted]).numpy(),
+        n_epochs=torch.cat([each.n_epochs for each in fitted]).numpy(),
+        method=how,
+        device=str(place),
+        seconds=time.perf_counter() - began,
+        states=tuple(
+            {name: value.cpu() for name, value in state.items()}
+            for each in fitted
+            for state in each.states
+        ),
+        instances=chosen,
+        model_factory=model_factory,
+    )
 
 
 def _chosen_method(
@@ -233,26 +248,3 @@ def _chosen_method(
         told += f", not together, since {against}"
     _logger.info("%s", told)
     return chosen
-
-
-def _result(
-    fitted: list[Fitted],
-    model_factory: ModelFactory,
-    method: str,
-    device: torch.device,
-    seconds: float,
-) -> TrainingResult:
-    return TrainingResult(
-        losses=torch.cat([each.losses for each in fitted]).numpy(),
-        learning_curves=torch.cat([each.learning_curves for each in fitted]).numpy(),
-        n_epochs=torch.cat([each.n_epochs for each in fitted]).numpy(),
-        method=method,
-        device=str(device),
-        seconds=seconds,
-        states=tuple(
-            {name: value.cpu() for name, value in state.items()}
-            for each in fitted
-            for state in each.states
-        ),
-        model_factory=model_factory,
-    )

@@ -30,10 +30,7 @@ def test_ratios_are_to_the_loop_of_the_same_device_and_round() -> None:
 
 def test_the_plain_loop_learns() -> None:
     data = prepare(simulate(DATASETS["B"], 256, seed=0), "energy")
-    first, last = (
-        plain_loop(PUBLISHED["Model 2"], data, Instance(0), n_steps=n, device="cpu")
-        for n in (1, 40)
-    )
+    first, last = (plain_loop(PUBLISHED["Model 2"], data, Instance(0), n_steps=n) for n in (1, 40))
     assert last < 0.5 * first
 
 

@@ -123,6 +123,8 @@ def test_an_exception_is_the_failure_of_all() -> None:
     [
         (1.0, TypeError, "a loss for each of its 3 instances, but returned 1.0 of type float"),
         ("abc", TypeError, "a loss for each of its 3 instances, but returned 'abc'"),
+        ({0: 1.0, 1: 2.0, 2: 3.0}, TypeError, "a loss for each of its 3 instances"),
+        ({1.0, 2.0, 3.0}, TypeError, "a loss for each of its 3 instances"),
         ([1.0, 2.0], ValueError, "a loss for each of its 3 instances, but returned 2"),
         ([1.0, 2.0, None], TypeError, "must return one loss, a number"),
         (np.ones((3, 2)), ValueError, "must return one loss, a number"),

@@ -91,6 +91,25 @@ def test_what_was_trained_beyond_a_stop_is_kept_and_does_not_count(tmp_path: Pat
     assert study.trials[1].user_attrs["robust:n_reused"] == 4
 
 
+def test_an_instance_beyond_a_stop_raises_nothing(tmp_path: Path) -> None:
+    class StopsAtOnce(optuna.pruners.BasePruner):
+        def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+            return True
+
+    def fails(trial: Trial, instance: Instance) -> float:
+        return float("nan") if instance.number == 1 else noisy(trial, instance)
+
+    store = InstanceStore(f"sqlite:///{tmp_path / 'store.db'}")
+    study = study_of(pruner=StopsAtOnce())
+    wrapped = MultiInstanceObjective(
+        Listed(fails), 6, store=store, instances_per_call=3, on_failure="raise", criterion="mean"
+    )
+    study.optimize(wrapped, n_trials=1)
+    assert study.trials[0].state == TrialState.PRUNED
+    # The failure would be raised if it were needed, and is not kept; the others are.
+    assert sorted(row.number for row in store.instances()) == [0, 2]
+
+
 def test_workers_get_one_instance_at_a_time() -> None:
     here, there = study_of(), study_of()
     here.optimize(MultiInstanceObjective(Listed(), 5), n_trials=2)

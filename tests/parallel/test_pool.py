@@ -251,7 +251,8 @@ def test_hyperparameters_may_be_anything_if_nothing_is_kept(store: InstanceStore
     odd = Job({"activation": Threads}, Instance(0))
     pool = InstancePool(InProcess(lambda job: Outcome(1.0)), None)
     assert pool.known(odd) is None
-    assert pool.add(odd, Outcome(2.0)).outcome.loss == 2.0
+    (trained,) = pool.add([odd], [Outcome(2.0)])
+    assert trained.outcome.loss == 2.0
     assert [each.outcome.loss for each in pool.train([odd])] == [1.0]
     with pytest.raises(TypeError, match="Hyperparameters must be numbers"):
         InstancePool(InProcess(done), store).known(odd)
@@ -343,14 +344,15 @@ def test_an_instance_trained_before_its_model_was_known_may_be_there_already(
     store: InstanceStore, other: InstanceStore
 ) -> None:
     pool = InstancePool(InProcess(done), store)
-    assert not pool.add(job(0), Outcome(1.0)).reused
+    (found,) = pool.add([job(0)], [Outcome(1.0)])
+    assert not found.reused
     assert store.outcomes([job(0)])[job(0).key].loss == 1.0
     other.claim([job(1), job(2)])
     other.record(job(1), Outcome(51.0))
-    found = pool.add(job(1), Outcome(1.0))
+    (found,) = pool.add([job(1)], [Outcome(1.0)])
     assert (found.outcome.loss, found.reused) == (51.0, True)
     # The other worker is still at it: ours counts here, and theirs is kept.
-    found = pool.add(job(2), Outcome(2.0))
+    (found,) = pool.add([job(2)], [Outcome(2.0)])
     assert (found.outcome.loss, found.reused) == (2.0, False)
     assert other.record(job(2), Outcome(52.0))
 
@@ -560,7 +562,7 @@ def test_a_first_instance_that_cannot_be_kept_leaves_no_claim(
     pool = InstancePool(InProcess(done), store)
     monkeypatch.setattr(store, step, interrupted)
     with pytest.raises(error):
-        pool.add(job(0), Outcome(1.0))
+        list(pool.add([job(0)], [Outcome(1.0)]))
     pool.close()
     assert states(store) == {}
 

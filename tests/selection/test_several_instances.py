@@ -76,3 +76,14 @@ def test_instances_beyond_those_needed_are_kept_in_the_store(tmp_path: Path) -> 
     repeated = robust_select(again, GRID, rule="race", n_instances=8, store=store)
     assert not again.calls
     np.testing.assert_array_equal(repeated.losses, result.losses)
+
+
+def test_survivors_are_trained_on_with_one_call() -> None:
+    objective = Listed()
+    result = robust_select(
+        objective, GRID, rule="race", n_instances=12, train_survivors=True, n_select=2
+    )
+    survivors = [GRID["x"][model] for model in result.survivors]
+    trained_on = [call for call in objective.calls if call[1] > 1]
+    assert sorted(x for x, _ in trained_on) == survivors
+    assert np.isfinite(result.losses[list(result.survivors)]).all()

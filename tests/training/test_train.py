@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 import logging
 import math
@@ -239,14 +240,64 @@ def half_frozen() -> nn.Module:
     return module
 
 
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(36, 36), nn.Linear(36, 36)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.second(torch.tanh(self.first(x.flatten(1))))[:, :1]
+        return out
+
+
+class Averaging(nn.Module):
+    """Keeps a running mean in a buffer that it replaces."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(36, 1)
+        self.register_buffer("mean", torch.zeros(36))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(dim=0)
+        out: Tensor = self.linear(x - self.mean)
+        return out
+
+
+class Features(nn.Module):
+    """Has random features of its own, which are no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = torch.randn(36, 8, dtype=torch.float64)
+        self.linear = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(torch.cos(x.flatten(1) @ self.features))
+        return out
+
+
 @pytest.mark.parametrize(
     ("factory", "why"),
     [
         (dropped_out, "random numbers"),
-        (batch_normalised, "statistics of the batches"),
+        (batch_normalised, "keeps something of the batches"),
         (recurrent, "no batched form"),
         (half_frozen, "frozen"),
+        (Tied, "share parameters"),
+        (Averaging, "buffer 'mean' keeps something of the batches"),
+        (Features, "a tensor that is neither parameter nor buffer"),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.utils.spectral_norm(nn.Linear(36, 1))),
+            "neither parameter nor buffer",
+        ),
     ],
+    ids=["dropout", "batch norm", "lstm", "frozen", "tied", "average", "features", "spectral"],
 )
 def test_networks_that_cannot_be_stacked_are_trained_one_by_one(factory: Any, why: str) -> None:
     with pytest.raises(ValueError, match=f"(?s)method='vmap'.*{why}"):
@@ -266,6 +317,66 @@ def test_an_optimizer_that_looks_at_several_numbers_is_refused() -> None:
     with pytest.raises(ValueError, match="Adafactor"):
         trained("vmap", torch.optim.Adafactor)
     assert np.isfinite(trained("loop", torch.optim.Adafactor).losses).all()
+
+    def clipping(parameters: list[Tensor]) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(parameters, lr=0.01)
+        optimizer.register_step_pre_hook(
+            lambda *_: nn.utils.clip_grad_norm_(parameters, 0.1) and None
+        )
+        return optimizer
+
+    with pytest.raises(ValueError, match="hooks"):
+        trained("vmap", clipping)
+
+
+def test_an_optimizer_may_go_by_the_shapes_of_parameters() -> None:
+    def spares_biases(parameters: list[Tensor]) -> torch.optim.Optimizer:
+        groups = [
+            {"params": [each for each in parameters if each.ndim > 1], "weight_decay": 0.5},
+            {"params": [each for each in parameters if each.ndim <= 1], "lr": 0.05},
+        ]
+        return torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+
+    plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0, threshold=0.5)
+    for options in ({}, {"scheduler": plateau}):
+        assert_alike(
+            trained("vmap", spares_biases, **options), trained("loop", spares_biases, **options)
+        )
+
+
+def test_validation_data_do_not_get_into_the_network() -> None:
+    far_off = (images(30)[0] + 1e6, images(30)[1])
+    near, far = (
+        trained("loop", model_factory=batch_normalised, validation=data)
+        for data in (images(30), far_off)
+    )
+    for one, other in zip(near.states, far.states, strict=True):
+        for name in one:
+            assert torch.equal(one[name], other[name])
+    # A batch of one row has no variance to normalise by.
+    one_dimensional = nn.Sequential(nn.Flatten(), nn.Linear(36, 1), nn.BatchNorm1d(1))
+    normalised = trained("loop", model_factory=lambda: copy.deepcopy(one_dimensional))
+    assert np.isfinite(normalised.losses).all()
+
+
+def test_a_network_is_given_back_as_it_was_trained() -> None:
+    result = trained("loop", model_factory=Features)
+    before = torch.get_rng_state()
+    np.testing.assert_allclose(
+        result.evaluate(images(30), nn.functional.mse_loss), result.losses, rtol=1e-6
+    )
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_one_process_is_this_one_and_keeps_its_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        result = trained("processes", n_jobs=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert_alike(result, trained("loop"))
 
 
 def test_the_method_is_chosen_and_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -294,6 +405,31 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
         ({"data": (DATA[0], DATA[1][:7])}, ValueError, r"data must have the same.*\[80, 7\]"),
         ({"validation": (*DATA, DATA[1])}, ValueError, "validation must have as many"),
         ({"validation": (DATA[0][:0], DATA[1][:0])}, ValueError, "validation must have the same"),
+        ({"validation": images(30, torch.float32)}, ValueError, "validation must have the types"),
+        (
+            {"loss": nn.MSELoss(reduction="none")},
+            ValueError,
+            r"loss must return the mean.*\(10, 1\)",
+        ),
+        ({"loss": lambda p, t: 0.5}, TypeError, "loss must return a tensor, but returned 0.5"),
+        (
+            {"metric": lambda p, t: (p - t).abs()},
+            ValueError,
+            r"metric must return one number.*\(30",
+        ),
+        (
+            {
+                "scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau,
+                "scheduler_interval": "step",
+            },
+            ValueError,
+            "scheduler_interval='step' does not go with ReduceLROnPlateau",
+        ),
+        (
+            {"model_factory": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(1))},
+            ValueError,
+            "lazy layers",
+        ),
         ({"instances": []}, ValueError, "instances must hold at least one"),
         ({"instances": [0, 1]}, TypeError, "instances must be a sequence of Instance"),
         ({"sample_size": 81}, ValueError, "sample_size must be at most the population's 80"),
@@ -318,6 +454,13 @@ def test_bad_arguments_are_named(
 ) -> None:
     with pytest.raises(error, match=message):
         trained("loop", **options)
+
+
+def test_a_metric_may_be_a_plain_number() -> None:
+    plain = trained(
+        "vmap", metric=lambda predictions, targets: float((predictions - targets).abs().max())
+    )
+    assert plain.losses.shape == (3,)
 
 
 def test_an_unknown_method_is_named() -> None:
