@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 import threading
 from typing import Any
 from typing import TYPE_CHECKING
@@ -15,8 +15,6 @@ import warnings
 import weakref
 
 from optuna.exceptions import TrialPruned
-from optuna.pruners import NopPruner
-from optuna.study import StudyDirection
 from optuna.trial import Trial
 
 from optuna_robust import trials
@@ -29,8 +27,6 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.evaluation import Evaluator
-from optuna_robust.evaluation import Job
-from optuna_robust.evaluation import ModelKnown
 from optuna_robust.evaluation import Outcome
 from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
@@ -43,6 +39,7 @@ from optuna_robust.objective._judge import check_returns
 from optuna_robust.objective._judge import check_study
 from optuna_robust.objective._judge import Judge
 from optuna_robust.objective._judge import make_judge
+from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
 from optuna_robust.parallel import check_instances_per_call
 from optuna_robust.parallel import check_store
@@ -224,8 +221,16 @@ class MultiInstanceObjective:
         judge = self._begin(trial)
         run = TrialRun(trial, judge)
         pool = self._pool(trial)
+        instances = TrialInstances(
+            trial,
+            self._instances(trial),
+            pool,
+            partial(self._train_here, trial),
+            self._per_call,
+            may_be_known=self._store is not None,
+        )
         try:
-            for trained in self._instances(trial, pool):
+            for trained in instances:
                 self._succeeded = self._succeeded or pool.succeeded
                 self._take(run, trained)
                 if run.n_instances < self._n_instances and run.should_stop():
@@ -324,76 +329,13 @@ class MultiInstanceObjective:
             return Together(lambda jobs: self._train_here(trial, [job.instance for job in jobs]))
         return InProcess(lambda job: self._train_here(trial, [job.instance])[0])
 
-    def _instances(self, trial: Trial, pool: InstancePool) -> Iterator[Trained]:
-        """Yield a trial's instances in order.
-
-        The first one is trained in this process, since it asks the sampler for the model.
-        """
+    def _instances(self, trial: Trial) -> tuple[Instance, ...]:
         # A trial that goes on has the instances of the one that it goes on with.
         model = first_number(trial) if self._reshuffle else None
-        instances = [
+        return tuple(
             Instance(number, study_seed=self._seed, vary=self._vary, model=model)
             for number in range(self._n_instances)
-        ]
-        given = {k: v for k, v in trial.user_attrs.items() if not k.startswith(trials.PREFIX)}
-        n_first = 0
-        for trained in self._first(trial, instances[: self._n_together(trial, pool, 0)], pool):
-            n_first += 1
-            yield trained
-        direction = trial.study.direction if len(trial.study.directions) == 1 else None
-        jobs = [
-            Job(
-                trial.params,
-                instance,
-                trial.number,
-                "maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
-                given,
-            )
-            for instance in instances[n_first:]
-        ]
-        for position, job in enumerate(jobs):
-            n_together = self._n_together(trial, pool, n_first + position)
-            yield from pool.train([job], jobs[position + 1 : position + n_together])
-
-    def _n_together(self, trial: Trial, pool: InstancePool, n_done: int) -> int:
-        """Return how many instances may be trained at a time, after so many."""
-        if not pool.trains_together:
-            return pool.width if n_done else 1
-        if self._per_call is not None:
-            return self._per_call
-        if type(trial.study.pruner) is NopPruner:
-            return self._n_instances
-        # A pruner is asked after each; halving, the default, decides at 1, 2, 4, 8, …
-        return max(1, n_done)
-
-    def _first(
-        self, trial: Trial, instances: Sequence[Instance], pool: InstancePool
-    ) -> Iterator[Trained]:
-        """Yield the first instances, when nobody knows the model yet."""
-
-        def known(params: Mapping[str, Any]) -> Trained | None:
-            return pool.known(Job(params, instances[0], trial.number))
-
-        if self._store is None:
-            outcomes = self._train_here(trial, instances)
-        else:
-            found = known(trial.params)  # a trial that goes on has its model
-            if found is not None:
-                yield found
-                return
-            seen: list[Trained] = []
-
-            def is_known(params: Mapping[str, Any]) -> bool:
-                seen.extend(filter(None, [known(params)]))
-                return bool(seen)
-
-            try:
-                outcomes = self._train_here(trial, instances, is_known)
-            except ModelKnown:
-                yield seen[0]
-                return
-        jobs = [Job(trial.params, instance, trial.number) for instance in instances]
-        yield from pool.add(jobs, outcomes)
+        )
 
     def _train_here(
         self,

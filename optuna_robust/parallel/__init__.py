@@ -1,8 +1,8 @@
 """Many instances: where they are trained, and the pool that hands them out in order."""
 
-from optuna_robust.parallel._pool import check_store
+from optuna_robust.parallel._open import check_store
+from optuna_robust.parallel._open import open_pool
 from optuna_robust.parallel._pool import InstancePool
-from optuna_robust.parallel._pool import open_pool
 from optuna_robust.parallel._pool import Trained
 from optuna_robust.parallel._together import Together
 from optuna_robust.parallel._workers import check_instances_per_call
