@@ -43,7 +43,7 @@ def test_sample_sizes_are_reported_and_gone_on_with(
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "1000 events of data set B, seed 0" in printed
-    for row in ("| 32 | NAS 1 | 3 |", "| 64 | parametric | 3 |"):
+    for row in ("| 32 | NAS 1 | 3 | 0 |", "| 64 | parametric | 3 | 0 |"):
         assert row in printed
     assert (tmp_path / "sample-size-energy.md").read_text(encoding="utf-8") in printed
     assert "plotly" in (tmp_path / "sample-size-energy.html").read_text(encoding="utf-8").lower()
@@ -111,8 +111,8 @@ def test_independent_sources_add_up_in_squares() -> None:
         }
     }
     lines = initialization.table(losses).splitlines()
-    both = float(lines[-2].split("|")[5].split("[")[0])
-    summed = float(lines[-1].split("|")[5])
+    both = float(lines[-2].split("|")[6].split("[")[0])
+    summed = float(lines[-1].split("|")[6])
     assert abs(both - 5.0) < 0.2 and abs(summed - 5.0) < 0.2
 
 
@@ -156,3 +156,15 @@ def test_other_events_are_another_store(events: Path, tmp_path: Path) -> None:
     assert main(arguments("sample-size", events, tmp_path, *command)) == 0
     with pytest.raises(SystemExit):  # the store refuses to mix
         main(arguments("sample-size", other, tmp_path, *command))
+
+
+def test_diverged_instances_are_counted_and_left_out_of_spreads() -> None:
+    losses = np.array([1.0, 2.0, 3.0, np.inf])
+    row = sample_size.table({"Model 1": {100: losses}}).splitlines()[-1]
+    assert row == "| 100 | Model 1 | 4 | 1 | 2.5 | 1 | 1 | inf |"
+    by_source = dict.fromkeys(initialization.SOURCES_OF, losses)
+    row = initialization.table({"Model 1": by_source}).splitlines()[2]
+    assert row == "| Model 1 | internal | 4 | 1 | 2.5 | 1 | 1 | inf | 0.00 |"
+    both = {"Model 1": {100: losses}, "Model 2": {100: np.array([0.5, 1.0, 1.5, 2.0])}}
+    *_, row = sample_size.comparison(both, "energy").splitlines()
+    assert row.startswith("| 100 | 0.500 | ") and "nan" not in row
