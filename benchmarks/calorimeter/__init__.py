@@ -7,5 +7,7 @@ learning, ``facts`` and ``validation`` compare with what is known.
 
 ``inputs`` scales events for networks and has their losses; ``networks`` is the family,
 ``models`` adds how they are trained, and ``space`` is where models are searched for.
-``baselines`` is what they are compared with. ``command`` is ``python -m benchmarks calorimeter``.
+``baselines`` is what they are compared with. ``parts`` has the disjoint parts of the data, and
+``training`` the objective; ``study``, ``sample_size`` and ``initialization`` are the studies of
+the paper. ``command`` and ``study_command`` are ``python -m benchmarks calorimeter``.
 """
