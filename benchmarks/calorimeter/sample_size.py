@@ -36,6 +36,7 @@ def run(study: Study, names: Sequence[str], sizes: Sequence[int]) -> Report:
     parts = [table(losses), comparison(losses, study.problem)]
     text = "\n\n".join(part for part in parts if part)
     figure = plot_sample_size(losses, loss_name=UNITS[study.problem])
+    figure.update_yaxes(type="log")  # losses of small samples are many times those of large ones
     return Report(text, (figure,), {"": result})
 
 
