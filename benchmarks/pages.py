@@ -17,6 +17,7 @@ def write_page(path: Path, figures: Sequence[go.Figure], text: str, title: str) 
     ]
     path.write_text(
         f"<!doctype html><html><head><meta charset='utf-8'><title>{escape(title)}</title></head>"
-        f"<body><h1>{escape(title)}</h1><pre style='white-space: pre-wrap'>{escape(text)}</pre>{''.join(parts)}</body></html>\n",
+        f"<body><h1>{escape(title)}</h1><pre style='white-space: pre-wrap'>{escape(text)}</pre>"
+        f"{''.join(parts)}</body></html>\n",
         encoding="utf-8",
     )

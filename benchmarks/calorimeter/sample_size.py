@@ -22,6 +22,7 @@ from optuna_robust.criteria import get_criterion
 from optuna_robust.visualization import plot_sample_size
 
 
+_TICKS = [base * 10.0**power for power in range(-3, 3) for base in (1, 2, 5)]
 _CAUTION: dict[Problem, str] = {
     "energy": "Models 1 and 2 differ in optimizer, learning rate, batch size and decay, too.",
     "position": "Models 3 and 4 differ in nothing but the inductive bias.",
@@ -36,7 +37,8 @@ def run(study: Study, names: Sequence[str], sizes: Sequence[int]) -> Report:
     parts = [table(losses), comparison(losses, study.problem)]
     text = "\n\n".join(part for part in parts if part)
     figure = plot_sample_size(losses, loss_name=UNITS[study.problem])
-    figure.update_yaxes(type="log")  # losses of small samples are many times those of large ones
+    # Losses of small samples are many times those of large ones.
+    figure.update_yaxes(type="log", tickvals=_TICKS, ticktext=[f"{tick:g}" for tick in _TICKS])
     return Report(text, (figure,), {"": result})
 
 
