@@ -100,8 +100,8 @@ _KINDS = {
     "optimism": _Kind(
         "Optimism of the search",
         (
-            "Look at how far the values of the search (circles) lie on the better side of those "
-            "on fresh instances (diamonds): so much of them was luck.",
+            "Look at how far what the search let expect (circles) lies on the better side of what "
+            "fresh instances say (diamonds): so much of it was luck.",
             "Models whose intervals overlap widely may be equally good.",
         ),
         visualization.plot_optimism,
