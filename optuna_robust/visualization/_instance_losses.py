@@ -144,7 +144,9 @@ def _get_instance_losses_plot(info: _InstanceLossesInfo, *, kind: str) -> go.Fig
     losses = np.array([loss for model in info.models for loss in model.losses.values()])
     scale = _style.scale_of(losses, sign)
     if scale is None:
-        reason = "All instances failed." if info.models else f"No {info.noun} has finished."
+        reason = (
+            "All instances failed." if info.models else _style.no_losses(info.n_models, info.noun)
+        )
         return _style.empty(_TITLE, reason, x_title, y_title)
     n_most = max(len(model.losses) for model in info.models)
     figure = _style.new_figure(

@@ -312,7 +312,7 @@ def _why_empty(info: _LevelSpreadInfo) -> str:
     return (
         "So many instances failed that no spread is finite."
         if info.numbers
-        else (f"No {info.noun} has finished.")
+        else _style.no_losses(info.n_models, info.noun)
     )
 
 
