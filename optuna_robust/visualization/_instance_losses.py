@@ -232,7 +232,8 @@ def _drawn(model: _ModelLosses, scale: _style.Scale, sign: int) -> FloatArray:
 
 def _all_losses(model: _ModelLosses) -> FloatArray:
     """Return losses with a huge one for an infinite one, which quantiles cannot be made of."""
-    return np.clip(np.array(list(model.losses.values())), -_HUGE, _HUGE)
+    losses = np.array(list(model.losses.values()), dtype=np.float64)
+    return np.asarray(np.clip(losses, -_HUGE, _HUGE))
 
 
 def _points(

@@ -216,19 +216,19 @@ def _confirmed(
         n = n_search if least <= n_search <= n_fresh else n_fresh
         if n < least:
             continue
-        at = [
+        of_level, of_spread = (
             display_sign(each, models.direction) * value_at(models.sign * losses, each, n)
             for each in (level, spread)
-        ]
+        )
         told = [
             f"{_style.criterion_label(each, models.direction)} {_style.number(value)}"
-            for each, value in zip((level, spread), at, strict=True)
+            for each, value in ((level, of_level), (spread, of_spread))
         ]
         of = f"n = {n_fresh} fresh instances" + (f", values as of {n}" if n < n_fresh else "")
         title = f"<b>{models.noun} {model.index}, confirmed</b>"
         hover = "<br>".join([title, *told, of, *_style.params_lines(model.params)])
-        if not np.isnan(at).any():
-            found.append(_Confirmed(model.index, *at, hover))
+        if not np.isnan([of_level, of_spread]).any():
+            found.append(_Confirmed(model.index, of_level, of_spread, hover))
     return found
 
 
