@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Level and spread"
+# Above the widest spread, as a share of the axis, which begins at 0: markers are not cut there.
+_ROOM = 0.03
 
 
 class _Confirmed(NamedTuple):
@@ -251,11 +253,12 @@ def _get_level_spread_plot(info: _LevelSpreadInfo) -> go.Figure:
         told += f" and {info.n_added} more of the Pareto front"
     if info.n_without_spread:
         told += f", {info.n_without_spread} of them without a spread: one instance"
+    bottom = min(0.0, y_scale.low)
     figure = _style.new_figure(
         _TITLE,
         f"{told}; good and stable is {'right' if sign < 0 else 'left'} and low",
         xaxis=_style.axis(x_title, range=[x_scale.low, x_scale.high]),
-        yaxis=_style.axis(y_title, range=[min(0.0, y_scale.low), y_scale.high]),
+        yaxis=_style.axis(y_title, range=[bottom, y_scale.high + _ROOM * (y_scale.high - bottom)]),
     )
     finished = np.array(info.finished, dtype=np.bool_)
     groups = (
