@@ -100,8 +100,8 @@ _KINDS = {
     "optimism": _Kind(
         "Optimism of the search",
         (
-            "Look at how far what the search let expect (circles) lies on the better side of what "
-            "fresh instances say (diamonds): so much of it was luck.",
+            "Look at how far the search's circles lie on the better side of the diamonds of fresh "
+            "instances, at equal numbers of instances: so much of them was luck.",
             "Models whose intervals overlap widely may be equally good.",
         ),
         visualization.plot_optimism,

@@ -66,10 +66,10 @@ def plot_optimism(
     Diamonds are values on fresh instances, with intervals: the criterion, or the mean if the
     search trained every model once. The column at the right is the optimism: how much better the
     search had found the model, by the same statistic of equally many instances; positive is too
-    optimistic. Circles lie so far from the diamonds: they are what the search's instances let
-    expect of as many as the fresh ones. (The value that the search reported is in the hover text;
-    the larger a number of instances is, the larger a criterion such as q3+iqr gets by itself.) If
-    all circles lie on the better side, the search chose models that were lucky.
+    optimistic. Circles lie so far from the diamonds: they are what the search would have found
+    with as many instances as the fresh ones. The value that it did find is in the hover text; with
+    more instances, a criterion such as q3+iqr grows by itself. If all circles lie on the better
+    side, the search chose models that were lucky.
 
     Example:
         >>> import optuna
