@@ -100,8 +100,8 @@ _KINDS = {
     "optimism": _Kind(
         "Optimism of the search",
         (
-            "Look at how far the values of the search (circles) lie on the better side of those "
-            "on fresh instances (diamonds): so much of them was luck.",
+            "Look at how far the search's circles lie on the better side of the diamonds of fresh "
+            "instances, at equal numbers of instances: so much of them was luck.",
             "Models whose intervals overlap widely may be equally good.",
         ),
         visualization.plot_optimism,

@@ -180,6 +180,7 @@ def _of_values(
         losses=values[:, :, -1] if n_epochs else np.full((n_models, n_instances), np.nan),
         instances=tuple(range(n_instances)),
         finished=np.ones(n_models, dtype=np.bool_),
+        n_run=np.full(n_models, n_instances, dtype=np.intp),
         fates=("complete",) * n_models,
         n_instances=n_instances,
         common_instances=True,

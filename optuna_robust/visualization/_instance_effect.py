@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_count
+from optuna_robust.comparison import AdditiveFit
 from optuna_robust.comparison import fit_additive
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import CriterionLike
@@ -25,26 +26,34 @@ if TYPE_CHECKING:
 
 _TITLE = "Instance effect"
 _MOST_LABELS = 12
+# Where models' marks are, beside the first instance, as a share of the number of instances.
+_MARK_GAP = 0.03
 # Quantile of the sizes of differences that has the full colour: one wild loss must not pale
 # all others.
 _FULL_COLOR = 0.98
 
 
 class _InstanceEffectInfo(NamedTuple):
-    """Losses less their model's level, NaN where there is no finite loss; effects of instances."""
+    """Losses less their model's level, NaN where there is no finite loss; effects of instances.
+
+    ``why_not`` says why they cannot be told apart, if they cannot.
+    """
 
     instances: list[int]
     effects: list[float]
     numbers: list[int]
     differences: list[list[float]]
     failed: list[tuple[int, int]]
+    finished: list[bool]
+    hovers: list[str]
     effect_std: float
     noise_std: float
     n_models: int
     noun: str
     loss_name: str
     direction: str
-    common_instances: bool
+    group_names: tuple[str, str]
+    why_not: str
 
 
 def plot_instance_effect(
@@ -57,10 +66,12 @@ def plot_instance_effect(
     """Plot what an instance adds to the losses of all models, and every model's differences.
 
     The bars are the effects of the common instances (a two-way additive fit of all models): some
-    seeds and training samples are harder than others for everybody. The heat map shows how much
-    each loss differs from its model's level. Stripes from top to bottom are common effects, which
-    comparisons on the same instances cancel; what has no stripes is each model's own noise. A
-    cross is a failed instance.
+    seeds and training samples are harder than others for everybody. The bars hold some noise, too,
+    the more of it the fewer models there are; the standard deviation of the effects that is told
+    is without it. The heat map shows how much each loss differs from its model's level. Stripes
+    from top to bottom are common effects, which comparisons on the same instances cancel; what has
+    no stripes is each model's own noise. A cross is a failed instance; the marks at the left tell
+    of their models.
 
     Example:
         >>> import optuna_robust as opr
@@ -84,7 +95,8 @@ def plot_instance_effect(
             else ``"loss"`` or, if it is maximised, ``"objective value"``.
 
     Returns:
-        The figure; an empty one, and a line in the log, without data or common instances.
+        The figure; an empty one, and a line in the log, without data, with losses of one model
+        only, and without common instances.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -98,7 +110,7 @@ def plot_instance_effect(
 def _get_instance_effect_info(models: Models, n_models: int) -> _InstanceEffectInfo:
     fit = fit_additive(models.losses, common_instances=models.common_instances)
     freedom = fit.df.sum()
-    known = ~np.isnan(fit.effects)
+    noise_std = float(np.sqrt(np.nansum(fit.s2 * fit.df) / freedom)) if freedom else math.nan
     # A model with one loss differs from its level by nothing.
     several = models.counts >= 2
     rows = [row for row in models.ranked if several[row]][:n_models]
@@ -118,14 +130,49 @@ def _get_instance_effect_info(models: Models, n_models: int) -> _InstanceEffectI
         numbers=[models.numbers[row] for row in rows],
         differences=differences,
         failed=failed,
-        effect_std=float(np.std(fit.effects[known], ddof=1)) if known.sum() > 1 else math.nan,
-        noise_std=float(np.sqrt(np.nansum(fit.s2 * fit.df) / freedom)) if freedom else math.nan,
+        finished=models.finished[rows].tolist(),
+        hovers=_style.hovers(models.rows(rows)),
+        effect_std=_effect_std(fit, noise_std),
+        noise_std=noise_std,
         n_models=len(models.numbers),
         noun=models.noun,
         loss_name=models.loss_name,
         direction=models.direction,
-        common_instances=models.common_instances,
+        group_names=models.group_names,
+        why_not=_why_not(models),
     )
+
+
+def _effect_std(fit: AdditiveFit, noise_std: float) -> float:
+    """Return the standard deviation of effects without the noise in their estimates.
+
+    Estimated effects that sum to zero have, in expectation, a variance that is that of the effects
+    and the sum of the variances of their errors, divided by their number less one (an estimate
+    of a variance component by moments; Searle, Casella & McCulloch 1992).
+    """
+    known = ~np.isnan(fit.effects)
+    n = int(np.count_nonzero(known))
+    if n < 2:
+        return math.nan
+    errors = noise_std**2 * float(np.diag(fit.effects_covariance)[known].sum()) / (n - 1)
+    variance = float(np.var(fit.effects[known], ddof=1)) - errors
+    return math.nan if math.isnan(variance) else math.sqrt(max(0.0, variance))
+
+
+def _why_not(models: Models) -> str:
+    """Return why effects cannot be told from models or noise; an empty text if they can."""
+    n_finite = np.count_nonzero(np.isfinite(models.losses), axis=1)
+    if not models.common_instances:
+        return f"Every {models.noun} had instances of its own (reshuffle=True): none are common."
+    if not models.counts.any():
+        return _style.no_losses(len(models.numbers), models.noun)
+    if not n_finite.any():
+        return "All instances failed."
+    if models.counts.max() < 2:
+        return f"Every {models.noun} has one instance: it cannot be told from the {models.noun}."
+    if np.count_nonzero(n_finite >= 2) < 2:
+        return f"Effects of instances need two {models.noun}s with two losses each."
+    return ""
 
 
 def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
@@ -133,15 +180,8 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
     title, x_title, y_title = f"{_TITLE} on {name}", "instance number", "effect"
     differences = np.array(info.differences, dtype=np.float64)
     sizes = np.abs(differences[~np.isnan(differences)])
-    if not len(sizes) or not info.common_instances:
-        reason = (
-            f"Every {info.noun} had instances of its own (reshuffle=True): none are common."
-            if not info.common_instances
-            else f"Every {info.noun} has one instance: it cannot be told from the {info.noun}."
-            if info.n_models
-            else f"No {info.noun} has finished."
-        )
-        return _style.empty(title, reason, x_title, y_title)
+    if info.why_not or not len(sizes):
+        return _style.empty(title, info.why_not or "All instances failed.", x_title, y_title)
     worse_is_positive = info.direction == "minimize"
     colors = [_style.BLUE, "#FFFFFF", _style.VERMILLION]
     if not worse_is_positive:
@@ -149,7 +189,9 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
     full = float(np.quantile(sizes, _FULL_COLOR)) or float(sizes.max()) or 1.0
     n = len(info.numbers)
     labelled = list(range(0, n, math.ceil(n / _MOST_LABELS)))
-    ends = [min(info.instances) - 0.5, max(info.instances) + 0.5]
+    first, last = min(info.instances) - 0.5, max(info.instances) + 0.5
+    marks_at = first - _MARK_GAP * (last - first)
+    ends = [first - 2 * _MARK_GAP * (last - first), last]
     figure = _style.new_figure(
         title,
         f"effects of instances have a standard deviation of {_style.number(info.effect_std)}, "
@@ -173,8 +215,8 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
         # White is no difference; what was not trained has another colour.
         figure.add_shape(
             type="rect",
-            x0=ends[0],
-            x1=ends[1],
+            x0=first,
+            x1=last,
             y0=-0.5,
             y1=n - 0.5,
             xref="x2",
@@ -220,6 +262,25 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
             yaxis="y2",
         )
     )
+    for group, color, finished in zip(
+        info.group_names, (_style.FINISHED, _style.STOPPED), (True, False), strict=True
+    ):
+        places = [place for place in range(n) if info.finished[place] == finished]
+        if places:
+            figure.add_trace(
+                go.Scatter(
+                    x=np.full(len(places), marks_at),
+                    y=places,
+                    mode="markers",
+                    marker={"color": color, "size": 7, "symbol": "square"},
+                    hovertext=[info.hovers[place] for place in places],
+                    hoverinfo="text",
+                    name=group,
+                    showlegend=True,
+                    xaxis="x2",
+                    yaxis="y2",
+                )
+            )
     if info.failed:
         figure.add_trace(
             go.Scatter(

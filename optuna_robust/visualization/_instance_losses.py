@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Losses of instances"
+# Stands for infinity.
+_HUGE = 1e300
+# Characters of hyperparameters at all points of a figure.
+_MOST_PARAMS_TEXT = 9_000
+# In JSON a line break is so long.
+_BREAK_LENGTH = 14
 # Half the width of a model's points; models are 1 apart.
 _JITTER = 0.28
 
@@ -37,6 +43,7 @@ class _ModelLosses(NamedTuple):
     losses: dict[int, float]
     value: float
     finished: bool
+    params: list[str]
     hover: str
 
 
@@ -91,8 +98,9 @@ def plot_instance_losses(
             Name of the losses, and their unit if there is one. Default: the study's metric name,
             else ``"loss"`` or, if it is maximised, ``"objective value"``.
         kind:
-            ``"box"`` (quartiles as criteria have them; whiskers reach the farthest loss within
-            1.5 interquartile ranges) or ``"violin"`` (a kernel density estimate).
+            ``"box"`` (quartiles as criteria have them, or the edge if they are off the scale;
+            whiskers reach the farthest loss within 1.5 interquartile ranges) or ``"violin"`` (a
+            kernel density estimate).
 
     Returns:
         The figure; an empty one, and a line in the log, without data.
@@ -122,6 +130,7 @@ def _get_instance_losses_info(models: Models, n_models: int) -> _InstanceLossesI
                 },
                 value=float(values[row]),
                 finished=bool(shown.finished[row]),
+                params=_style.params_lines(shown.params[row]),
                 hover=hovers[row],
             )
             for row in range(len(shown.numbers))
@@ -144,7 +153,9 @@ def _get_instance_losses_plot(info: _InstanceLossesInfo, *, kind: str) -> go.Fig
     losses = np.array([loss for model in info.models for loss in model.losses.values()])
     scale = _style.scale_of(losses, sign)
     if scale is None:
-        reason = "All instances failed." if info.models else f"No {info.noun} has finished."
+        reason = (
+            "All instances failed." if info.models else _style.no_losses(info.n_models, info.noun)
+        )
         return _style.empty(_TITLE, reason, x_title, y_title)
     n_most = max(len(model.losses) for model in info.models)
     figure = _style.new_figure(
@@ -189,12 +200,12 @@ def _boxes(
     """Return boxes with Tukey's (1977) whiskers: to the last loss within 1.5 IQR of the box."""
     rows = []
     for place in places:
-        losses = _drawn(info.models[place], scale, sign)
+        losses = _all_losses(info.models[place])
         q1, median, q3 = np.quantile(losses, [0.25, 0.5, 0.75])
         reach = 1.5 * (q3 - q1)
         near = losses[(losses >= q1 - reach) & (losses <= q3 + reach)]
         rows.append((min(near.min(), q1), q1, median, q3, max(near.max(), q3)))
-    low, q1, median, q3, high = np.array(rows).T
+    low, q1, median, q3, high = _style.on_scale(np.array(rows), scale, sign).T
     return go.Box(x=places, lowerfence=low, q1=q1, median=median, q3=q3, upperfence=high, **style)
 
 
@@ -216,7 +227,13 @@ def _violins(
 
 
 def _drawn(model: _ModelLosses, scale: _style.Scale, sign: int) -> FloatArray:
-    return _style.on_scale(np.array(list(model.losses.values())), scale, sign)
+    return _style.on_scale(_all_losses(model), scale, sign)
+
+
+def _all_losses(model: _ModelLosses) -> FloatArray:
+    """Return losses with a huge one for an infinite one, which quantiles cannot be made of."""
+    losses = np.array(list(model.losses.values()), dtype=np.float64)
+    return np.asarray(np.clip(losses, -_HUGE, _HUGE))
 
 
 def _points(
@@ -229,8 +246,9 @@ def _points(
         if len(numbers) > 1
         else [(numbers[0], 0.0)]
     )
+    texts = _texts_of_models(info)
     chosen = [
-        (place + offset[number], loss, model.number, number)
+        (place + offset[number], loss, texts[place], number)
         for place, model in enumerate(info.models)
         for number, loss in model.losses.items()
         if bool(_style.off_scale(np.array(loss), scale, sign)) == off_scale
@@ -240,9 +258,10 @@ def _points(
         x=np.array([round(x, 3) for x, *_ in chosen], dtype=np.float32),
         y=[scale.edge if off_scale else loss for _, loss, *_ in chosen],
         hovertext=[
-            f"{info.noun} {model}, instance {number}<br>{loss_name} "
+            f"{told[0]}, instance {number}<br>{loss_name} "
             + (_style.number(loss) if np.isfinite(loss) else "none: failed")
-            for _, loss, model, number in chosen
+            + told[1]
+            for _, loss, told, number in chosen
         ],
         hoverinfo="text",
         mode="markers",
@@ -259,15 +278,29 @@ def _points(
     )
 
 
+def _texts_of_models(info: _InstanceLossesInfo) -> list[tuple[str, str]]:
+    """Return how every model is called at its points, and its hyperparameters.
+
+    Of many models, or of many hyperparameters, only those of the first ones are told.
+    """
+    texts, n_characters = [], 0
+    for model in info.models:
+        n = len(model.losses)
+        n_characters += n * sum(len(line) + _BREAK_LENGTH for line in model.params)
+        params = model.params if n_characters <= _MOST_PARAMS_TEXT else []
+        texts.append((f"{info.noun} {model.number} (n = {n})", "<br>".join(["", *params])))
+    return texts
+
+
 def _criteria(info: _InstanceLossesInfo, scale: _style.Scale, sign: int) -> go.Scatter:
     """Return every model's criterion, and whatever else is told of it."""
     values = np.array([model.value for model in info.models])
     inside = (values >= scale.low) & (values <= scale.high) & info.is_level
-    medians = np.array([np.median(_drawn(model, scale, sign)) for model in info.models])
+    medians = np.array([np.median(_all_losses(model)) for model in info.models])
     return go.Scatter(
         x=list(range(len(info.models))),
         # A spread is no place on this axis: then the text is at the median.
-        y=np.where(inside, values, medians),
+        y=np.where(inside, values, _style.on_scale(medians, scale, sign)),
         hovertext=[model.hover for model in info.models],
         hoverinfo="text",
         mode="markers",

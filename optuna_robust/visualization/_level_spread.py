@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_count
+from optuna_robust.comparison import value_at
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Level and spread"
+# Above the widest spread, as a share of the axis, which begins at 0: markers are not cut there.
+_ROOM = 0.03
 
 
 class _Confirmed(NamedTuple):
-    """A model on fresh instances."""
+    """A model on fresh instances, as of equally many as the search had of it."""
 
     number: int
     level: float
@@ -40,7 +43,10 @@ class _Confirmed(NamedTuple):
 
 
 class _LevelSpreadInfo(NamedTuple):
-    """Models with a spread, in the order of their numbers; ``front`` and ``best`` index them."""
+    """Models with a spread, in the order of their numbers; ``front`` and ``best`` index them.
+
+    ``n_added`` of those that are shown are not among the best ones, but in the front.
+    """
 
     numbers: list[int]
     levels: list[float]
@@ -52,6 +58,7 @@ class _LevelSpreadInfo(NamedTuple):
     confirmed: list[_Confirmed]
     n_models: int
     n_without_spread: int
+    n_added: int
     noun: str
     group_names: tuple[str, str]
     loss_name: str
@@ -77,8 +84,10 @@ def plot_level_spread(
     bends: there, a little quality buys much stability. Spreads of few instances are smaller and
     uncertain: stopped models are grey and not in the front. Nor are models whose losses are all
     the same: they fix their own seed, and tell nothing of their spread. Confirmed models are shown
-    again where their fresh instances put them. What is far off the others, or infinite because
-    instances failed, is a triangle at the edge.
+    again where their fresh instances put them: level and spread that are to be expected of as many
+    of these as the search had of the model, since spreads of other numbers of instances cannot be
+    compared (of all of them, if the search had more, or no spread). What is far off the others, or
+    infinite because instances failed, is a triangle at the edge.
 
     Example:
         >>> import optuna
@@ -98,7 +107,8 @@ def plot_level_spread(
             A study, or what :func:`~optuna_robust.robust_select` found. Without recorded
             instances, a trial's intermediate values are losses and its steps instance numbers.
         n_models:
-            Most models that are shown, the best ones. Default: 1000.
+            Most models that are shown, the best ones, and the Pareto front of all models.
+            Default: 1000.
         criterion:
             What the best model is chosen by, a name or a callable. Default: that of the search.
         loss_name:
@@ -141,15 +151,20 @@ def _get_level_spread_info(
     spread: Criterion,
     confirmation: ConfirmationResult | None,
 ) -> _LevelSpreadInfo:
-    shown = models.top(n_models)
-    levels, spreads = shown.values(level), shown.values(spread)
+    levels, spreads = models.values(level), models.values(spread)
+    # Identical losses say nothing on a model's spread (it fixes its own seed).
+    eligible = models.finished & ~np.isnan(spreads) & ~identical(models.oriented)
+    front = _front(models.sign * levels, spreads, eligible)
+    best_rows = models.ranked[:n_models].tolist()
+    added = sorted(set(front).difference(best_rows))
+    chosen = [*best_rows, *added]
+    shown = models.rows(chosen)
+    place = {row: i for i, row in enumerate(chosen)}
+    levels, spreads = levels[chosen], spreads[chosen]
     has_spread = ~np.isnan(spreads)
     rows = sorted(np.flatnonzero(has_spread).tolist(), key=lambda row: shown.numbers[row])
     position = {row: i for i, row in enumerate(rows)}
-    # Identical losses say nothing on a model's spread (it fixes its own seed).
-    eligible = shown.finished & has_spread & ~identical(shown.oriented)
-    front = _front(shown.sign * levels, spreads, eligible)
-    best = shown.best
+    best = models.best
     hovers = _style.hovers(shown, level, spread)
     return _LevelSpreadInfo(
         numbers=[shown.numbers[row] for row in rows],
@@ -157,11 +172,12 @@ def _get_level_spread_info(
         spreads=spreads[rows].tolist(),
         finished=shown.finished[rows].tolist(),
         hovers=[hovers[row] for row in rows],
-        front=[position[row] for row in front],
-        best=None if best is None else position.get(best),
+        front=[position[place[row]] for row in front],
+        best=None if best is None else position.get(place[best]),
         confirmed=_confirmed(models, level, spread, confirmation or models.confirmation),
         n_models=len(models.numbers),
         n_without_spread=int(np.count_nonzero(~has_spread)),
+        n_added=len(added),
         noun=models.noun,
         group_names=models.group_names,
         loss_name=models.loss_name,
@@ -193,31 +209,29 @@ def _confirmed(
 ) -> list[_Confirmed]:
     if confirmation is None:
         return []
-    levels, spreads = (
-        display_sign(each, models.direction) * each(models.sign * confirmation.losses)
-        for each in (level, spread)
-    )
-    counts = np.count_nonzero(~np.isnan(confirmation.losses), axis=1)
-    return [
-        _Confirmed(
-            model.index,
-            float(levels[i]),
-            float(spreads[i]),
-            "<br>".join(
-                [
-                    f"<b>{models.noun} {model.index}, confirmed</b>",
-                    f"{_style.criterion_label(level, models.direction)} "
-                    f"{_style.number(float(levels[i]))}",
-                    f"{_style.criterion_label(spread, models.direction)} "
-                    f"{_style.number(float(spreads[i]))}",
-                    f"n = {counts[i]} fresh instances",
-                    *_style.params_lines(model.params),
-                ]
-            ),
+    searched = dict(zip(models.numbers, models.counts.tolist(), strict=True))
+    least = max(level.min_instances, spread.min_instances)
+    found = []
+    for model, losses in zip(confirmation.models, confirmation.losses, strict=True):
+        n_fresh = int(np.count_nonzero(~np.isnan(losses)))
+        n_search = searched.get(model.index, 0)
+        n = n_search if least <= n_search <= n_fresh else n_fresh
+        if n < least:
+            continue
+        of_level, of_spread = (
+            display_sign(each, models.direction) * value_at(models.sign * losses, each, n)
+            for each in (level, spread)
         )
-        for i, model in enumerate(confirmation.models)
-        if not np.isnan(spreads[i])
-    ]
+        told = [
+            f"{_style.criterion_label(each, models.direction)} {_style.number(value)}"
+            for each, value in ((level, of_level), (spread, of_spread))
+        ]
+        of = f"n = {n_fresh} fresh instances" + (f", values as of {n}" if n < n_fresh else "")
+        title = f"<b>{models.noun} {model.index}, confirmed</b>"
+        hover = "<br>".join([title, *told, of, *_style.params_lines(model.params)])
+        if not np.isnan([of_level, of_spread]).any():
+            found.append(_Confirmed(model.index, of_level, of_spread, hover))
+    return found
 
 
 def _get_level_spread_plot(info: _LevelSpreadInfo) -> go.Figure:
@@ -233,14 +247,18 @@ def _get_level_spread_plot(info: _LevelSpreadInfo) -> go.Figure:
     y = _style.on_scale(spreads, y_scale, 1)
     off = _style.off_scale(levels, x_scale, sign) | _style.off_scale(spreads, y_scale, 1)
     n = len(info.numbers)
-    told = _style.best_of(n + info.n_without_spread, info.n_models, info.noun)
+    n_best = n + info.n_without_spread - info.n_added
+    told = _style.best_of(n_best, info.n_models, info.noun)
+    if info.n_added:
+        told += f" and {info.n_added} more of the Pareto front"
     if info.n_without_spread:
         told += f", {info.n_without_spread} of them without a spread: one instance"
+    bottom = min(0.0, y_scale.low)
     figure = _style.new_figure(
         _TITLE,
         f"{told}; good and stable is {'right' if sign < 0 else 'left'} and low",
         xaxis=_style.axis(x_title, range=[x_scale.low, x_scale.high]),
-        yaxis=_style.axis(y_title, range=[min(0.0, y_scale.low), y_scale.high]),
+        yaxis=_style.axis(y_title, range=[bottom, y_scale.high + _ROOM * (y_scale.high - bottom)]),
     )
     finished = np.array(info.finished, dtype=np.bool_)
     groups = (
@@ -297,7 +315,7 @@ def _why_empty(info: _LevelSpreadInfo) -> str:
     return (
         "So many instances failed that no spread is finite."
         if info.numbers
-        else (f"No {info.noun} has finished.")
+        else _style.no_losses(info.n_models, info.noun)
     )
 
 

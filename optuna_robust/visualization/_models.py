@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from optuna_robust import trials
+from optuna_robust.comparison import value_at
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
 from optuna_robust.criteria import Criterion
@@ -35,6 +36,8 @@ CriterionLike: TypeAlias = str | Callable[[FloatArray], float] | Criterion
 _logger = logging.getLogger(__name__)
 
 _DEFAULT_CRITERION = "q3+iqr"
+# Trials that trained instances, of which nothing is shown.
+_LEFT_OUT = (TrialState.FAIL, TrialState.RUNNING)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,12 +52,14 @@ class Models:
             was not trained or dropped, the worst infinity where it failed.
         instances: Instance numbers of the columns.
         finished: Which models were evaluated to the end, and may be chosen, ``(n_models,)``.
+        n_run: How many instances of every model ran, dropped ones too, ``(n_models,)``.
         fates: What became of every model, in a few words.
         n_instances: How many instances a model has that is evaluated to the end.
         common_instances: Whether an instance is the same for all models.
         direction: ``"minimize"`` or ``"maximize"``.
         loss_name: What a loss is called.
         criterion: What models are compared by.
+        n_left_out: Number of trials that failed or still run, which are no models.
         selected: Row of the model that a selection chose by this criterion.
         steps: Waves of a selection.
         confirmation: What became of the best models on fresh instances.
@@ -66,12 +71,14 @@ class Models:
     losses: FloatArray
     instances: tuple[int, ...]
     finished: npt.NDArray[np.bool_]
+    n_run: npt.NDArray[np.intp]
     fates: tuple[str, ...]
     n_instances: int
     common_instances: bool
     direction: str
     loss_name: str
     criterion: Criterion
+    n_left_out: int = 0
     selected: int | None = None
     steps: tuple[Step, ...] = ()
     confirmation: ConfirmationResult | None = None
@@ -100,10 +107,15 @@ class Models:
     def ranked(self) -> npt.NDArray[np.intp]:
         """Rows from the best model to the worst.
 
-        Those that were evaluated to the end come first, by the criterion; then the others by how
-        far they got, since criteria of different numbers of instances cannot be compared.
+        Those that were evaluated to the end come first, by the criterion, at equal numbers of
+        instances if some of them dropped instances; then the others by how far they got, since
+        criteria of different numbers of instances cannot be compared.
         """
         scores = self.criterion.score(self.oriented)
+        compared = self.finished & ~np.isnan(scores)
+        n_equal = int(self.counts[compared].min(initial=self.losses.shape[1]))
+        for row in np.flatnonzero(compared & np.isfinite(scores) & (self.counts > n_equal)):
+            scores[row] = value_at(self.oriented[row], self.criterion, n_equal)
         places = np.empty(len(scores), dtype=np.intp)
         places[rank_models(scores)] = np.arange(len(scores))
         chosen = np.arange(len(scores)) == self.selected
@@ -143,6 +155,7 @@ class Models:
             params=tuple(self.params[row] for row in rows),
             losses=self.losses[list(rows)],
             finished=self.finished[list(rows)],
+            n_run=self.n_run[list(rows)],
             fates=tuple(self.fates[row] for row in rows),
             selected=None if self.selected is None else kept.get(self.selected),
         )
@@ -216,7 +229,7 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
         [trial.state == TrialState.COMPLETE and trials.is_feasible(trial) for trial in found],
         dtype=np.bool_,
     )
-    n_most = int(np.count_nonzero(~np.isnan(oriented), axis=1).max(initial=0))
+    counts = np.count_nonzero(~np.isnan(oriented), axis=1)
     if loss_name is None and len(study.directions) == 1 and study.metric_names:
         loss_name = study.metric_names[0]
     direction = "maximize" if sign < 0 else "minimize"
@@ -227,12 +240,21 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
         losses=sign * oriented,
         instances=instances,
         finished=finished,
+        n_run=np.array(
+            # A list of losses holds dropped instances, too.
+            [
+                len(trial.user_attrs.get(trials.LOSSES, ())) or n
+                for trial, n in zip(found, counts.tolist(), strict=True)
+            ],
+            dtype=np.intp,
+        ),
         fates=tuple(_fate(trial) for trial in found),
-        n_instances=int(settings.get("n_instances") or n_most),
+        n_instances=int(settings.get("n_instances") or counts.max(initial=0)),
         common_instances=not settings.get("reshuffle", False),
         direction=direction,
         loss_name=loss_name or _default_name(direction),
         criterion=wanted or _searched_by(names),
+        n_left_out=len(study.get_trials(deepcopy=False, states=_LEFT_OUT)),
         confirmation=kept_confirmation(study),
     )
 
@@ -249,6 +271,7 @@ def _of_selection(
         losses=result.losses,
         instances=tuple(range(n_columns)),
         finished=np.isin(np.arange(n_models), result.survivors),
+        n_run=np.count_nonzero(~np.isnan(result.losses), axis=1),
         fates=tuple(
             f"removed in wave {removed[row][0]}: {removed[row][1]}" if row in removed else "kept"
             for row in range(n_models)

@@ -26,10 +26,10 @@ _TITLE = "Optimism of the search"
 
 
 class _Confirmed(NamedTuple):
-    """A model: what the search said, what fresh instances say (with an interval)."""
+    """A model: the search's estimate, what fresh instances say (with an interval)."""
 
     number: int
-    search_value: float
+    search: float
     value: float
     low: float
     high: float
@@ -39,7 +39,11 @@ class _Confirmed(NamedTuple):
 
 
 class _OptimismInfo(NamedTuple):
-    """``once``: the search trained every model once, which is compared with means."""
+    """``once``: the search trained every model once, which is compared with means.
+
+    ``n_compared`` is the most instances that an optimism compares; others compare fewer if
+    ``is_most``.
+    """
 
     models: list[_Confirmed]
     n_models: int
@@ -50,6 +54,7 @@ class _OptimismInfo(NamedTuple):
     confidence: float
     n_instances: int
     n_compared: int
+    is_most: bool
     once: bool
 
 
@@ -58,11 +63,13 @@ def plot_optimism(
 ) -> go.Figure:
     """Plot what the search said of its best models, and what fresh instances say.
 
-    Circles are values of the search, diamonds are values on fresh instances, with intervals: the
-    criterion, or the mean if the search trained every model once. The column at the right is the
-    optimism: how much better the search had found the model, by the same statistic of equally many
-    instances; positive is too optimistic. If all circles lie on the better side, the search chose
-    models that were lucky.
+    Diamonds are values on fresh instances, with intervals: the criterion, or the mean if the
+    search trained every model once. The column at the right is the optimism: how much better the
+    search had found the model, by the same statistic of equally many instances; positive is too
+    optimistic. Circles lie so far from the diamonds: they are what the search would have found
+    with as many instances as the fresh ones. The value that it did find is in the hover text; with
+    more instances, a criterion such as q3+iqr grows by itself. If all circles lie on the better
+    side, the search chose models that were lucky.
 
     Example:
         >>> import optuna
@@ -110,11 +117,14 @@ def _get_optimism_info(
     confirmation: ConfirmationResult | None, n_models: int, noun: str, loss_name: str | None
 ) -> _OptimismInfo:
     if confirmation is None:
-        return _OptimismInfo([], 0, noun, loss_name or "loss", "minimize", "", 0.0, 0, 0, False)
+        return _OptimismInfo(
+            [], 0, noun, loss_name or "loss", "minimize", "", 0.0, 0, 0, False, False
+        )
     direction = confirmation.direction
     # One training before is compared with the mean of the fresh ones, not with a criterion.
-    once = confirmation.models[0].n_compared == 1
-    name = confirmation.models[0].statistic if once else confirmation.criterion
+    once = all(m.statistic == "mean" and m.n_compared == 1 for m in confirmation.models)
+    name = "mean" if once else confirmation.criterion
+    counts = [model.n_compared for model in confirmation.models]
     known = CRITERIA.get(name)
     # A pure spread is negative in a study that maximises, but positive in figures.
     turned = -1 if known and known.kind == "spread" and direction == "maximize" else 1
@@ -130,7 +140,8 @@ def _get_optimism_info(
         statistic=_label(name, direction),
         confidence=confirmation.confidence,
         n_instances=len(confirmation.instance_numbers),
-        n_compared=confirmation.models[0].n_compared,
+        n_compared=max(counts),
+        is_most=min(counts) < max(counts),
         once=once,
     )
 
@@ -151,9 +162,15 @@ def _of_model(
         interval = bootstrap_interval(losses, "mean", confidence=confirmation.confidence)
     low, high = sorted((turned * interval.low, turned * interval.high))
     criterion = _label(confirmation.criterion, confirmation.direction)
+    sign = -1 if confirmation.direction == "maximize" else 1
+    # Values at other numbers of instances differ by more than luck; optimism does not.
+    search = value - sign * model.optimism
+    is_known = math.isfinite(search)
+    if not is_known:
+        search = model.search_value
     return _Confirmed(
         number=model.index,
-        search_value=turned * model.search_value,
+        search=turned * search,
         value=turned * value,
         low=low,
         high=high,
@@ -162,7 +179,12 @@ def _of_model(
         hover="<br>".join(
             [
                 f"<b>{noun} {model.index}</b>",
-                f"search {_style.number(turned * model.search_value)}",
+                f"the search's value {_style.number(turned * model.search_value)}",
+                *(
+                    [f"as of n = {_n(confirmation, place)}: {_style.number(turned * search)}"]
+                    if is_known and not once
+                    else []
+                ),
                 *([f"confirmed mean {_style.number(value)}"] if once else []),
                 f"confirmed {criterion} {_style.number(turned * model.value)}",
                 f"n = {_n(confirmation, place)} fresh instances",
@@ -192,7 +214,7 @@ def _get_optimism_plot(info: _OptimismInfo) -> go.Figure:
     x_title = _style.loss_axis(info.loss_name, info.direction, info.statistic or "criterion")
     y_title = f"{info.noun}, the search's best on top"
     sign = -1 if info.direction == "maximize" else 1
-    values = np.array([each for m in info.models for each in (m.search_value, m.value)])
+    values = np.array([each for m in info.models for each in (m.search, m.value)])
     scale = _style.scale_of(values, sign)
     if scale is None:
         reason = "All values are infinite: instances failed." if info.models else "Not confirmed."
@@ -213,7 +235,8 @@ def _get_optimism_plot(info: _OptimismInfo) -> go.Figure:
         + (
             "; the search trained every model once"
             if info.once
-            else f"; optimism compares {info.n_compared} with {info.n_compared} instances"
+            else f"; optimism compares {'up to ' if info.is_most else ''}{info.n_compared} with "
+            "as many"
         ),
         xaxis=_style.axis(
             x_title,
@@ -256,7 +279,7 @@ def _get_optimism_plot(info: _OptimismInfo) -> go.Figure:
 
 def _optimism_traces(info: _OptimismInfo, scale: _style.Scale, sign: int) -> list[go.Scatter]:
     places = list(range(len(info.models)))
-    search = _style.on_scale(np.array([m.search_value for m in info.models]), scale, sign)
+    search = _style.on_scale(np.array([m.search for m in info.models]), scale, sign)
     raw = np.array([m.value for m in info.models])
     values = _style.on_scale(raw, scale, sign)
     off = _style.off_scale(raw, scale, sign)

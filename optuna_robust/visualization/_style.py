@@ -190,6 +190,11 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def no_losses(n_models: int, noun: str) -> str:
+    """Return why there is nothing to show."""
+    return f"No {noun} has losses of instances." if n_models else f"No {noun} has finished."
+
+
 def best_of(n_shown: int, n_models: int, noun: str) -> str:
     """Return how many models are shown of how many."""
     return (

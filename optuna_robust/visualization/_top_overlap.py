@@ -12,7 +12,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_between
 from optuna_robust.criteria import FloatArray
-from optuna_robust.criteria import rank_models
+from optuna_robust.criteria import is_better
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._curves import Curves
 from optuna_robust.visualization._curves import curves_of
@@ -31,13 +31,16 @@ _TITLE = "Overlap of the best with those of the last epoch"
 
 
 class _TopOverlapInfo(NamedTuple):
-    """Mean over the instances, and standard deviation, by epoch; all are shares."""
+    """Mean over the instances, and standard deviation, by epoch; all are shares.
+
+    ``best`` says which models count as the best.
+    """
 
     epochs: list[int]
     means: list[float]
     stds: list[float]
     chance: float
-    share: float
+    best: str
     n_instances: int
     n_models: int
     noun: str
@@ -58,7 +61,7 @@ def plot_top_overlap(
     part do they have in common? The line is the mean over instances, the band their standard
     deviation; the dotted line is what chance gives. A pruner that keeps the best ``share`` at this
     epoch keeps that part of the models that it should (Boldyrev et al. 2025,
-    doi:10.1109/ACCESS.2025.3578926).
+    doi:10.1109/ACCESS.2025.3578926). Models that are tied for the last places share them.
 
     Example:
         >>> import numpy as np
@@ -108,7 +111,7 @@ def _get_top_overlap_info(
         means=np.nanmean(overlaps[:, known], axis=0).tolist(),
         stds=np.nanstd(overlaps[:, known], axis=0).tolist(),
         chance=float(np.mean(chances)) if chances else math.nan,
-        share=share,
+        best=_best(sorted({len(values) for values in rankable}), share),
         n_instances=len(rankable),
         n_models=max((len(values) for values in rankable), default=0),
         noun=curves.models.noun,
@@ -119,26 +122,46 @@ def _get_top_overlap_info(
 def _overlaps(values: FloatArray, share: float) -> FloatArray:
     """Return the shared part of the best at every epoch and at the last, ``(n_epochs,)``.
 
-    A model of which nothing was reported at an epoch is not among the best there.
+    A model of which nothing was reported at an epoch is not among the best there. A model is in
+    common as far as it belongs to the best at both.
     """
     n_best = _n_best(len(values), share)
-    in_the_end = set(rank_models(values[:, -1])[:n_best].tolist())
+    in_the_end = _memberships(values[:, -1], n_best)
     found = np.full(values.shape[1], np.nan)
     for epoch in range(values.shape[1]):
-        n_known = np.count_nonzero(~np.isnan(values[:, epoch]))
-        if n_known >= 2:
-            best = rank_models(values[:, epoch])[: min(n_best, n_known)].tolist()
-            found[epoch] = len(in_the_end.intersection(best)) / n_best
+        if np.count_nonzero(~np.isnan(values[:, epoch])) >= 2:
+            then = _memberships(values[:, epoch], n_best)
+            found[epoch] = np.minimum(in_the_end, then).sum() / n_best
     return found
+
+
+def _memberships(values: FloatArray, n_best: int) -> FloatArray:
+    """Return how far every model belongs to the best, ``(n_models,)``, from 0 to 1.
+
+    Models that are tied at the cut have equal parts of the places that are left for them.
+    """
+    known = values[~np.isnan(values)]
+    cut = np.sort(known)[min(n_best, len(known)) - 1]
+    better = is_better(values, cut)
+    tied = ~better & ~is_better(cut, values) & ~np.isnan(values)
+    n_left = min(n_best, len(known)) - np.count_nonzero(better)
+    return np.where(tied, n_left / np.count_nonzero(tied), better.astype(np.float64))
 
 
 def _n_best(n_models: int, share: float) -> int:
     return max(1, round(share * n_models))
 
 
+def _best(n_models: list[int], share: float) -> str:
+    """Return which models count as the best; instances may have different numbers of models."""
+    if len(n_models) == 1:
+        return f"{_n_best(n_models[0], share)} of {n_models[0]}"
+    return f"{share:.0%}"
+
+
 def _get_top_overlap_plot(info: _TopOverlapInfo) -> go.Figure:
     x_title = _style.escaped(info.step_name)
-    y_title = f"overlap of the best {info.share:.0%} (%)"
+    y_title = f"overlap of the best {info.best} (%)"
     if not info.epochs:
         reason = f"No learning curves of two {info.noun}s on the same instance."
         return _style.empty(_TITLE, reason, x_title, y_title)

@@ -27,13 +27,17 @@ _GAP = 0.16
 
 
 class _TrainingsInfo(NamedTuple):
-    """Steps from 1; models that were in them, trainings up to their end."""
+    """Steps from 1; models that were in them, trainings up to their end.
+
+    ``n_left_out`` trials failed or still run.
+    """
 
     steps: list[int]
     n_alive: list[int]
     n_trained: list[int]
     n_models: int
     n_exhaustive: int
+    n_left_out: int
     noun: str
     step_name: str
 
@@ -43,7 +47,8 @@ def plot_trainings(source: Study | SelectionResult) -> go.Figure:
 
     A step of a selection is a wave; in a study step n is the n-th instance of every trial. The
     dashed line is what training every instance of every model would have taken: the farther the
-    curve stays below it, the more was saved. Trainings from a store count as trained.
+    curve stays below it, the more was saved. Trainings from a store, and dropped instances, count
+    as trained; those of trials that failed or still run do not.
 
     Example:
         >>> import optuna_robust as opr
@@ -74,10 +79,8 @@ def _get_trainings_info(models: Models) -> _TrainingsInfo:
         alive = [n_models, *(len(step.kept) for step in models.steps[:-1])]
         trained = [step.n_trained for step in models.steps]
     else:
-        # A dropped instance was trained, too, unless it was the last.
-        reached = np.where(np.isnan(models.losses), 0, np.arange(1, models.losses.shape[1] + 1))
-        n_run = reached.max(axis=1, initial=0)
-        alive = [int(np.count_nonzero(n_run >= n)) for n in range(1, n_run.max(initial=0) + 1)]
+        n_most = int(models.n_run.max(initial=0))
+        alive = [int(np.count_nonzero(models.n_run >= n)) for n in range(1, n_most + 1)]
         trained = alive
     return _TrainingsInfo(
         steps=list(range(1, len(alive) + 1)),
@@ -85,6 +88,7 @@ def _get_trainings_info(models: Models) -> _TrainingsInfo:
         n_trained=np.cumsum(trained).tolist(),
         n_models=n_models,
         n_exhaustive=n_models * models.n_instances,
+        n_left_out=models.n_left_out,
         noun=models.noun,
         step_name="wave of the selection" if models.steps else "instance of the trial (from 1)",
     )
@@ -93,9 +97,13 @@ def _get_trainings_info(models: Models) -> _TrainingsInfo:
 def _get_trainings_plot(info: _TrainingsInfo) -> go.Figure:
     if not info.steps:
         return _style.empty(
-            _TITLE, f"No {info.noun} has finished.", info.step_name, "trainings so far"
+            _TITLE,
+            _style.no_losses(info.n_models, info.noun),
+            info.step_name,
+            "trainings so far",
         )
     total = info.n_trained[-1]
+    left_out = _style.count(info.n_left_out, "failed or running trial")
     few_steps = {"dtick": 1} if len(info.steps) <= 20 else {}
     shared = {
         "range": [0.5, len(info.steps) + 0.5],
@@ -106,10 +114,12 @@ def _get_trainings_plot(info: _TrainingsInfo) -> go.Figure:
         _TITLE,
         f"{_style.count(info.n_models, info.noun)}, {total} trainings"
         + (
-            f" instead of {info.n_exhaustive}: {info.n_exhaustive / total:.2g} times fewer"
+            f" instead of {info.n_exhaustive}: {_style.number(info.n_exhaustive / total)} times "
+            "fewer"
             if total < info.n_exhaustive
             else ""
-        ),
+        )
+        + (f"; without those of {left_out}" if info.n_left_out else ""),
         xaxis=_style.axis("", showticklabels=False, anchor="y", **shared),
         xaxis2=_style.axis(info.step_name, anchor="y2", **shared),
         yaxis=_style.axis(

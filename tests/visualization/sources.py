@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 import optuna_robust as opr
+from optuna_robust.comparison import Interval
+from optuna_robust.confirmation import ConfirmedModel
 from tests.selection.tables import of_table
 
 
@@ -71,6 +73,38 @@ def selection_of(
         rule=rule,
         n_instances=losses.shape[1],
         **options,
+    )
+
+
+def confirmation_of(
+    *models: ConfirmedModel, losses: list[list[float]], criterion: str = "median"
+) -> opr.ConfirmationResult:
+    """What a confirmation found of models; ``losses`` are those of fresh instances."""
+    return opr.ConfirmationResult(
+        best_params={},
+        best_index=0,
+        models=models,
+        pairs=(),
+        losses=np.array(losses),
+        instance_numbers=tuple(range(len(losses[0]))),
+        n_trainings=0,
+        n_reused=0,
+        seconds=0.0,
+        failures={},
+        criterion=criterion,
+        confidence=0.95,
+        direction="minimize",
+        stopped_early=False,
+    )
+
+
+def model_of(
+    index: int, *, search_value: float, value: float, optimism: float, statistic: str, n: int
+) -> ConfirmedModel:
+    """A confirmed model without hyperparameters; its interval reaches 1 to both sides."""
+    interval = Interval(value - 1.0, value + 1.0)
+    return ConfirmedModel(
+        {}, index, search_value, value, interval, optimism, statistic, n, probability_best=1.0
     )
 
 

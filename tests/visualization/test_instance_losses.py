@@ -29,6 +29,7 @@ def test_info_holds_the_best_models_first() -> None:
                 losses={0: 1.0, 1: math.inf, 2: 1.5},
                 value=1.5,
                 finished=True,
+                params=["model = 2"],
                 hover="<b>trial 2</b> (complete)<br>median 1.5<br>n = 3 instances, 1 failed<br>"
                 "model = 2",
             ),
@@ -37,6 +38,7 @@ def test_info_holds_the_best_models_first() -> None:
                 losses={0: 2.0, 1: 4.0, 2: 3.0},
                 value=3.0,
                 finished=True,
+                params=["model = 0"],
                 hover="<b>trial 0</b> (complete)<br>median 3<br>n = 3 instances<br>model = 0",
             ),
         ],
@@ -59,6 +61,37 @@ def test_boxes_have_the_quartiles_of_the_criteria() -> None:
     assert (box.lowerfence[0], box.upperfence[0]) == (1.0, 5.0)
 
 
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_boxes_have_the_quartiles_of_the_losses_and_not_of_what_is_drawn(
+    direction: str, sign: float
+) -> None:
+    # The upper quartile lies between 3 and infinity, at a quarter of the way: at the edge. That
+    # of the five losses of the other model is the fourth of them.
+    losses: list[list[float | str | None]] = [
+        [sign * 1.0, sign * 2.0, sign * 3.0, WORST],
+        [sign * 2.0, sign * 3.0, sign * 4.0, sign * 5.0, WORST],
+    ]
+    figure = plot_instance_losses(study_of(losses, n_instances=5, direction=direction))
+    edge = next(trace for trace in figure.data if trace.name == "failed or off the scale").y[0]
+    complete, pruned = figure.data[:2]
+    worse, better = ("q3", "q1") if sign > 0 else ("q1", "q3")
+    assert pruned[worse][0] == edge
+    assert (pruned[better][0], pruned.median[0]) == (sign * 1.75, sign * 2.5)
+    assert complete[worse][0] == sign * 5.0
+    assert (complete[better][0], complete.median[0]) == (sign * 3.0, sign * 4.0)
+    drawn(figure)
+
+
+def test_points_tell_of_their_model_unless_there_are_too_many() -> None:
+    points = plot_instance_losses(study_of([[1.0, 2.0]], params={"x": "relu"})).data[1]
+    assert points.hovertext[1] == "trial 0 (n = 2), instance 1<br>loss 2<br>x = relu"
+    study = study_of(many(1000, 20).tolist())
+    points = plot_instance_losses(study, n_models=1000).data[1]
+    assert "model = " in points.hovertext[0]
+    assert "(n = 20), instance " in points.hovertext[-1]
+    assert "model = " not in points.hovertext[-1]
+
+
 def test_groups_failures_and_criteria_are_drawn() -> None:
     study = study_of([[2.0, 4.0, 3.0], [5.0], [1.0, WORST, 1.5]])
     figure = plot_instance_losses(study)
@@ -67,7 +100,7 @@ def test_groups_failures_and_criteria_are_drawn() -> None:
     failed = figure.data[3]
     assert failed.y[0] > 5.0
     assert failed.y[0] < figure.layout.yaxis.range[1]
-    assert failed.hovertext[0] == "trial 2, instance 1<br>loss none: failed"
+    assert failed.hovertext[0] == "trial 2 (n = 3), instance 1<br>loss none: failed<br>model = 2"
     assert axis_titles(figure) == [
         "trial number, the best by median first",
         "loss (smaller is better)",

@@ -14,8 +14,10 @@ from optuna_robust.visualization._level_spread import _get_level_spread_info
 from optuna_robust.visualization._level_spread import _LevelSpreadInfo
 from optuna_robust.visualization._models import models_of
 from tests.visualization.sources import axis_titles
+from tests.visualization.sources import confirmation_of
 from tests.visualization.sources import drawn
 from tests.visualization.sources import many
+from tests.visualization.sources import model_of
 from tests.visualization.sources import selection_of
 from tests.visualization.sources import study_of
 from tests.visualization.sources import WORST
@@ -110,12 +112,44 @@ def test_confirmed_models_are_joined_with_what_the_search_had_found() -> None:
     figure = plot_level_spread(study)
     confirmed = figure.data[-1]
     assert confirmed.name == "confirmed, fresh instances"
-    np.testing.assert_allclose(confirmed.x, np.median(result.losses, axis=1))
+    # As of the search's five instances: the mean over all five of the six.
+    of_five = [
+        [np.median(np.delete(losses, left_out)) for left_out in range(6)]
+        for losses in result.losses
+    ]
+    np.testing.assert_allclose(confirmed.x, np.mean(of_five, axis=1))
+    assert "n = 6 fresh instances, values as of 5" in confirmed.hovertext[0]
     assert confirmed.hovertext[0].startswith(f"<b>trial {result.models[0].index}, confirmed</b>")
     lines = figure.data[-2]
     assert len(lines.x) == 6
     assert lines.x[1] == pytest.approx(confirmed.x[0])
     assert plot_level_spread(study, confirmation=result).to_json() == figure.to_json()
+
+
+def test_confirmed_models_have_the_spread_of_the_searchs_number_of_instances() -> None:
+    # Of the fresh losses 0, 4, 8 the pairs have the levels 2, 4, 6 and the spreads 2, 4, 2.
+    model = model_of(0, search_value=1.5, value=4.0, optimism=2.5, statistic="median", n=2)
+    result = confirmation_of(model, losses=[[0.0, 4.0, 8.0]])
+    info = _get_level_spread_info(
+        models_of(study_of([[1.0, 2.0], [5.0, 9.0]])), 9, MEDIAN, IQR, result
+    )
+    assert info.confirmed[0][:3] == (0, pytest.approx(4.0), pytest.approx(8.0 / 3.0))
+    # A search of more instances, or of one, is compared with all of them.
+    for losses in ([[1.0, 2.0, 3.0, 4.0]], [[1.0], [1.0, 2.0]]):
+        info = _get_level_spread_info(models_of(study_of(losses)), 9, MEDIAN, IQR, result)
+        assert info.confirmed[0][:3] == (0, 4.0, 4.0)
+
+
+def test_the_front_is_that_of_all_models() -> None:
+    # By the median trial 0 is the best; trial 2 is worse than trial 1, but the most stable.
+    study = study_of([[1.0, 3.0, 5.0], [3.0, 4.0, 6.0], [7.0, 8.0, 8.1], [9.0, 10.0, 13.0]])
+    info = info_of(study, n_models=1)
+    assert info.numbers == [0, 1, 2]
+    assert [info.numbers[i] for i in info.front] == [0, 1, 2]
+    assert (info.n_added, info.best) == (2, 0)
+    title = plot_level_spread(study, n_models=1).layout.title.text
+    assert "best 1 of 4 trials and 2 more of the Pareto front" in title
+    assert info_of(study).n_added == 0
 
 
 def test_one_instance_has_no_spread(caplog: pytest.LogCaptureFixture) -> None:

@@ -40,6 +40,18 @@ def test_models_are_ranked_by_criterion_and_then_by_how_far_they_got() -> None:
     assert models.top(3).params == ({"model": 3}, {"model": 0}, {"model": 2})
 
 
+def test_finished_models_are_ranked_at_equal_numbers_of_instances() -> None:
+    # Trial 0 dropped two of four instances. Its largest loss is 3; that of two of trial 1's
+    # instances is (2 + 3 + 4 + 3 + 4 + 4) / 6 = 3.33, and of two of trial 2's 0.5 less.
+    study = study_of(
+        [[2.0, 3.0, None, None], [1.0, 2.0, 3.0, 4.0], [0.5, 1.5, 2.5, 3.5]], criterion="max"
+    )
+    models = models_of(study)
+    assert models.values(models.criterion).tolist() == [3.0, 4.0, 3.5]
+    assert models.ranked.tolist() == [2, 0, 1]
+    assert models.n_run.tolist() == [4, 4, 4]
+
+
 def test_a_larger_loss_is_better_if_it_is_maximised() -> None:
     study = study_of([[1.0, 1.0], [2.0, 2.0]], direction="maximize")
     assert models_of(study).ranked.tolist() == [1, 0]

@@ -35,7 +35,7 @@ def test_info_holds_the_overlap_by_epoch() -> None:
         means=[0.25, 1.0, 1.0],
         stds=[0.25, 0.0, 0.0],
         chance=0.5,
-        share=0.5,
+        best="2 of 4",
         n_instances=2,
         n_models=4,
         noun="model",
@@ -68,6 +68,26 @@ def test_a_model_that_did_not_report_is_not_among_the_best() -> None:
     assert _overlaps(values, 0.5).tolist() == [0.0, 1.0, 1.0]
 
 
+def test_models_that_are_tied_at_the_cut_share_its_places() -> None:
+    # Nothing is known at epoch 1: two of ten models are the best by chance.
+    nothing = np.column_stack([np.ones(10), np.arange(10)]).astype(np.float64)
+    assert _overlaps(nothing, 0.2).tolist() == pytest.approx([0.2, 1.0])
+    # One model is the best at both, two share a place at epoch 1, of which one is in the end.
+    tied = np.array([[1.0, 1.0], [2.0, 2.0], [2.0, 3.0], [4.0, 4.0]])
+    assert _overlaps(tied, 0.5).tolist() == pytest.approx([0.75, 1.0])
+    # The order of the models does not matter, and what is infinite is tied, too.
+    assert _overlaps(tied[[2, 1, 0, 3]], 0.5).tolist() == pytest.approx([0.75, 1.0])
+    failed = np.array([[np.inf, 1.0], [np.inf, 2.0], [np.inf, 3.0], [0.0, 4.0]])
+    assert _overlaps(failed, 0.5).tolist() == pytest.approx([1.0 / 3.0, 1.0])
+
+
+def test_the_axis_says_how_many_models_are_the_best() -> None:
+    curves = np.arange(20.0).reshape(5, 2, 2)
+    assert axis_titles(plot_top_overlap(curves))[1] == "overlap of the best 1 of 5 (%)"
+    curves[0, 1] = np.nan  # five models on an instance, four on the other
+    assert axis_titles(plot_top_overlap(curves))[1] == "overlap of the best 10% (%)"
+
+
 def test_line_band_and_chance_are_drawn_in_percent() -> None:
     figure = plot_top_overlap(CURVES, share=0.5)
     assert drawn(figure) == [
@@ -77,7 +97,7 @@ def test_line_band_and_chance_are_drawn_in_percent() -> None:
     ]
     assert list(figure.data[0].y) == [50.0, 50.0]
     assert list(figure.data[2].y) == [25.0, 100.0, 100.0]
-    assert axis_titles(figure) == ["epoch", "overlap of the best 50% (%)"]
+    assert axis_titles(figure) == ["epoch", "overlap of the best 2 of 4 (%)"]
 
 
 def test_without_two_models_the_figure_is_empty(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import optuna
+from optuna.trial import create_trial
+from optuna.trial import TrialState
 import pytest
 
 from optuna_robust.visualization import plot_trainings
@@ -22,9 +24,33 @@ def test_steps_of_a_study_are_instances() -> None:
         n_trained=[3, 5, 7, 8],
         n_models=3,
         n_exhaustive=12,
+        n_left_out=0,
         noun="trial",
         step_name="instance of the trial (from 1)",
     )
+
+
+def test_dropped_instances_were_trained_even_the_last_ones() -> None:
+    study = study_of([[1.0] * 5 + [None] * 5, [2.0] * 4, [None] * 10])
+    info = _get_trainings_info(models_of(study))
+    assert info.n_alive == [3, 3, 3, 3, 2, 2, 2, 2, 2, 2]
+    assert info.n_trained[-1] == 24
+
+
+def test_it_is_told_whose_trainings_are_left_out() -> None:
+    study = study_of([[1.0, 1.0], [2.0]])
+    assert "without" not in plot_trainings(study).layout.title.text
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    study.ask()
+    text = plot_trainings(study).layout.title.text
+    assert "3 trainings" in text
+    assert "without those of 2 failed or running trials" in text
+
+
+def test_many_times_fewer_is_a_plain_number() -> None:
+    # 240 of which 2 were trained: 120 times fewer.
+    text = plot_trainings(study_of([[1.0], [2.0]], n_instances=120)).layout.title.text
+    assert "2 trainings instead of 240: 120 times fewer" in text
 
 
 @pytest.mark.parametrize("rule", ["halving", "race"])
@@ -47,7 +73,7 @@ def test_both_panels_are_drawn_with_what_they_are_measured_by() -> None:
         "one training a trial",
     ]
     assert [trace.y[0] for trace in figure.data] == [2, 2, 4, 2]
-    assert "2 trials, 3 trainings instead of 4: 1.3 times fewer" in figure.layout.title.text
+    assert "2 trials, 3 trainings instead of 4: 1.333 times fewer" in figure.layout.title.text
     assert axis_titles(figure) == [
         "instance of the trial (from 1)",
         "trials alive",
@@ -72,3 +98,7 @@ def test_many_models_are_seen_on_a_logarithmic_axis() -> None:
 def test_without_data_the_figure_is_empty(caplog: pytest.LogCaptureFixture) -> None:
     assert not plot_trainings(optuna.create_study()).data
     assert "No trial has finished." in caplog.text
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    study.add_trial(create_trial(values=[0.0, 1.0]))
+    assert not plot_trainings(study).data
+    assert "No trial has losses of instances." in caplog.text
