@@ -62,11 +62,13 @@ def costs(found: StudyReport) -> Table:
     ]
     if found.is_robust:
         rows.append(("instances taken from a store", str(found.n_reused)))
-        if found.n_unpruned is not None:
-            spared = max(0, found.n_unpruned - found.n_trainings - found.n_reused)
-            share = 100 * spared / found.n_unpruned if found.n_unpruned else 0.0
+        if found.n_spared is not None:
+            share = 100 * found.n_spared / found.n_unpruned if found.n_unpruned else 0.0
             rows.append(
-                ("instances not trained, since trials were stopped", f"{spared} ({share:.0f} %)")
+                (
+                    "instances not trained, since trials were stopped",
+                    f"{found.n_spared} ({share:.0f} %)",
+                )
             )
         rows.append(("instances that failed", str(found.n_failures)))
     rows.append(("time of the trainings, added up", _duration(found.seconds)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from optuna_robust import trials
 from optuna_robust.summary._study_report import n_failures
+from optuna_robust.summary._study_report import n_instances
 from optuna_robust.summary._study_report import StudyReport
 from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import number
@@ -25,11 +26,14 @@ def trial_counts(found: StudyReport) -> str:
 
 
 def study_cost(found: StudyReport) -> str:
-    """Say how many instances were trained, and how many there would have been."""
+    """Say how many instances were trained, how many were spared, and how many a store had."""
+    told = []
+    if found.is_robust and found.n_spared is not None:
+        told.append(f"{found.n_spared} instances of stopped trials were not trained")
+    if found.n_reused:
+        told.append(f"{found.n_reused} came from a store")
     text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
-    if found.is_robust and found.n_unpruned is not None:
-        text += f" Without pruning they would have been {found.n_unpruned}."
-    return text
+    return f"{text} {'; '.join(told)}." if told else text
 
 
 def settings_text(found: StudyReport) -> str:
@@ -95,6 +99,6 @@ def _instances(trial: FrozenTrial) -> list[str]:
     return [
         number(trial.user_attrs.get(trials.MEDIAN)),
         number(trial.user_attrs.get(trials.SPREAD)),
-        str(trials.n_trainings(trial)),
+        str(n_instances(trial)),
         str(n_failures(trial)),
     ]

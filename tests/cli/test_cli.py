@@ -615,8 +615,8 @@ def test_report_of_a_robust_study(here: Path) -> None:
     n_trainings = sum(len(trial.user_attrs["robust:losses"]) for trial in study.trials)
     assert n_trainings < 40
     assert f"{len(complete)} complete, {10 - len(complete)} pruned, 0 failed, 0 running." in output
-    (told,) = re.findall(r"Trainings: (\d+), .* s\. Without pruning .* have been 40\.", output)
-    assert int(told) == n_trainings
+    told = re.findall(r"Trainings: (\d+), .* s\. (\d+) instances of stopped trials were", output)
+    assert told == [(str(n_trainings), str(40 - n_trainings))]
     assert "n_instances 4" in output
     rows = _rows(output, "trial")
     assert [row[0] for row in rows] == [str(trial.number) for trial in complete[:3]]
@@ -712,8 +712,8 @@ def test_report_of_trials_in_every_state(here: Path) -> None:
         study.add_trial(create_trial(state=state, value=value, user_attrs=attrs))
     output = _succeeds("report", JOURNAL, "states")
     assert "1 complete, 2 pruned, 1 failed, 1 running, 1 waiting." in output
-    # 5 of the complete one, 2 of each pruned one, 1 of the one that runs.
-    assert "Trainings: 10, 2.2 s. Without pruning they would have been 16." in output
+    # 5 of the complete one, 2 of each pruned one and of the dead one, 1 of the one that runs.
+    assert "Trainings: 12, 2.2 s. 6 instances of stopped trials were not trained." in output
     assert _rows(output, "trial") == [["0", "2.5", "-", "-", "5", "1"]]
 
 

@@ -22,16 +22,14 @@ def test_times_have_the_unit_that_people_use(seconds: float, told: str) -> None:
     assert ("time of the trainings, added up", told) in costs(found).rows
 
 
-def test_what_was_spared_is_neither_trained_nor_reused() -> None:
+def test_what_was_spared_is_a_share_of_what_there_would_have_been() -> None:
     found = replace(
         study_report(robust_study(confirmed=False, n_trials=6), n_trials=1),
-        n_trainings=10,
-        n_reused=4,
+        n_spared=26,
         n_unpruned=40,
     )
     assert ("instances not trained, since trials were stopped", "26 (65 %)") in costs(found).rows
-    # Trials of other objectives, or of more instances than the settings say.
-    odd = replace(found, n_unpruned=0)
+    odd = replace(found, n_spared=0, n_unpruned=0)
     assert ("instances not trained, since trials were stopped", "0 (0 %)") in costs(odd).rows
 
 
