@@ -24,6 +24,7 @@ from optuna_robust.summary import Table
 from optuna_robust.summary import trainings_of
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
+from optuna_robust.summary import what_changed
 
 
 def study_text(found: StudyReport, storage: str) -> str:
@@ -44,17 +45,25 @@ def study_text(found: StudyReport, storage: str) -> str:
         detectable_difference(found) if found.best else "",
     ]
     if found.confirmation is not None:
-        parts.append(f"Confirmation, {confirmation_text(found.confirmation)}")
+        told = confirmation_text(found.confirmation, found.searched_by)
+        parts += [f"Confirmation, {told}", what_changed(found)]
     elif found.n_best and len(found.directions) == 1:
         parts.append(_advice(found, storage))
     return "\n\n".join(filter(None, parts))
 
 
-def confirmation_text(result: ConfirmationResult) -> str:
-    """Return the confirmation of a study's models as text."""
+def confirmation_text(result: ConfirmationResult, searched_by: str | None) -> str:
+    """Return the confirmation of a study's models as text.
+
+    Args:
+        result:
+            What was confirmed.
+        searched_by:
+            Name of the criterion of the search; None if it is not known.
+    """
     return "\n\n".join(
         printable(part) if isinstance(part, str) else table_text(part)
-        for part in confirmation_parts(result)
+        for part in confirmation_parts(result, searched_by)
     )
 
 

@@ -26,8 +26,10 @@ from optuna_robust.summary import best_heading
 from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import detectable_difference
+from optuna_robust.summary import shown_sign
 from optuna_robust.summary import study_report
 from optuna_robust.summary import StudyReport
+from optuna_robust.summary import unreadable
 
 
 if TYPE_CHECKING:
@@ -134,8 +136,14 @@ def _policy(scripts: list[str]) -> str:
 
 
 def _under_title(found: StudyReport) -> str:
+    # A spread that is maximised is shown positive.
+    turned = [
+        name
+        for name, direction in zip(found.criteria, found.directions, strict=False)
+        if shown_sign(name, direction) < 0
+    ]
     goals = ", ".join(
-        f"{name} ({direction})"
+        f"{name} ({'smaller is better' if name in turned else direction})"
         for name, direction in zip(found.value_names, found.directions, strict=True)
     )
     kind = "Robust search" if found.is_robust else "Search"
@@ -168,13 +176,12 @@ def _best(found: StudyReport) -> str:
 
 def _confirmation(found: StudyReport) -> str:
     if found.unreadable is not None:
-        told = f"The study's confirmation cannot be read: {found.unreadable}"
-        return f"<h2>Confirmation</h2>\n{paragraph(told)}"
+        return f"<h2>Confirmation</h2>\n{paragraph(unreadable(found))}"
     if found.confirmation is None:
         return ""
     parts = [
         paragraph(part) if isinstance(part, str) else table(part)
-        for part in confirmation_parts(found.confirmation)
+        for part in confirmation_parts(found.confirmation, found.searched_by)
     ]
     return "\n".join(["<h2>Confirmation on fresh instances</h2>", *parts])
 

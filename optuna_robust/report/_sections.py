@@ -10,12 +10,18 @@ import platform
 from typing import TYPE_CHECKING
 
 from optuna_robust.summary import confirmed_value
+from optuna_robust.summary import is_usable
+from optuna_robust.summary import none_usable
 from optuna_robust.summary import number
+from optuna_robust.summary import ranked_otherwise
 from optuna_robust.summary import short_params
+from optuna_robust.summary import shown_value
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import Table
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
+from optuna_robust.summary import unreadable
+from optuna_robust.summary import what_changed
 
 
 if TYPE_CHECKING:
@@ -31,6 +37,9 @@ def in_short(found: StudyReport) -> list[str]:
     if found.confirmation is not None:
         result = found.confirmation
         best = result.models[result.best_index]
+        now = list(filter(None, [what_changed(found)]))
+        if not is_usable(best):
+            return [none_usable(result), *now]
         told = [
             f"Take trial {best.index}: {short_params(best.params)}.",
             f"On {len(result.instance_numbers)} fresh instances: {confirmed_value(result, best)}.",
@@ -40,17 +49,19 @@ def in_short(found: StudyReport) -> list[str]:
                 f"The search promised too much by {number(best.optimism, 3)} "
                 f"({best.statistic} of equally many instances)."
             )
-        return [" ".join(told)]
+        return [" ".join(told), *now]
     if not found.best:
         return []
     if len(found.directions) > 1:
         return [f"{found.n_best} trials are on the Pareto front: no other one beats them in all."]
     best_trial = found.best[0]
+    confirmation = unreadable(found) or (
+        "It has not been confirmed on fresh instances: optuna-robust confirm does that."
+    )
     return [
         f"The best trial of the search is {best_trial.number}, with {found.value_names[0]} "
-        f"{number(best_trial.values[0])}: {short_params(best_trial.params)}.",
-        f"{unconfirmed(found)} It has not been confirmed on fresh instances: "
-        "optuna-robust confirm does that.",
+        f"{shown_value(found, best_trial)}: {short_params(best_trial.params)}.",
+        f"{unconfirmed(found)} {confirmation}",
     ]
 
 
@@ -99,7 +110,15 @@ def caveats(found: StudyReport) -> list[str]:
         told.append(
             "Failed instances were left out (on_failure drop), which favours models that fail."
         )
+    if ranked_otherwise(found):
+        told.append(ranked_otherwise(found))
     result = found.confirmation
+    if found.unreadable is not None:
+        told.append(
+            "There is a confirmation, but it cannot be read: what the best trial is worth when it "
+            "is trained again is not told here."
+        )
+        return told
     if result is None:
         told.append(
             "Nothing here was confirmed on fresh instances: what the best trial is worth when it "

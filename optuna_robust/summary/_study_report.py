@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 import math
@@ -16,6 +17,7 @@ from optuna_robust import trials
 from optuna_robust.comparison import detectable_effect
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.model_key import model_key
 from optuna_robust.trials import complete_trials
 
 
@@ -58,6 +60,7 @@ class StudyReport:
         n_best: How many there are to choose from: complete trials, or the Pareto front.
         detectable: The smallest difference of two models' criteria that their instances tell; None
             if that is not known.
+        better: The best trial, if the study has a confirmation, but not of it.
         confirmation: What ``confirm`` found, if it was called.
         unreadable: Why the study's confirmation cannot be read, if so.
     """
@@ -77,8 +80,19 @@ class StudyReport:
     best: tuple[FrozenTrial, ...]
     n_best: int
     detectable: float | None
+    better: FrozenTrial | None
     confirmation: ConfirmationResult | None
     unreadable: str | None
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Names of the criteria that are the trials' values; empty if they are losses."""
+        return _criteria(self.settings, len(self.directions))
+
+    @property
+    def searched_by(self) -> str | None:
+        """Name of the criterion that trials were compared by; None if there is not one alone."""
+        return self.criteria[0] if len(self.criteria) == 1 else None
 
     def top(self, n_trials: int) -> StudyReport:
         """Return the report with fewer of the best trials."""
@@ -150,9 +164,22 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         best=tuple(best[:n_trials]),
         n_best=len(best),
         detectable=_detectable(best, settings),
+        better=_better(best, confirmation),
         confirmation=confirmation,
         unreadable=unreadable,
     )
+
+
+def _better(
+    best: list[FrozenTrial], confirmation: ConfirmationResult | None
+) -> FrozenTrial | None:
+    """Return the best trial, unless it, or its model, was confirmed."""
+    if confirmation is None or not best:
+        return None
+    numbers = {model.index for model in confirmation.models}
+    keys = {model_key(model.params) for model in confirmation.models}
+    is_confirmed = best[0].number in numbers or model_key(best[0].params) in keys
+    return None if is_confirmed else best[0]
 
 
 def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | None:
@@ -193,11 +220,21 @@ def n_failures(trial: FrozenTrial) -> int:
     return len(trial.user_attrs.get(trials.FAILURES, {}))
 
 
+def searched_by(study: Study) -> str | None:
+    """Return the name of the criterion of a search; None if it had several, or none."""
+    criteria = _criteria(study.user_attrs.get(trials.SETTINGS, {}), len(study.directions))
+    return criteria[0] if len(criteria) == 1 else None
+
+
+def _criteria(settings: Mapping[str, Any], n_objectives: int) -> tuple[str, ...]:
+    named = tuple(settings.get("criterion", ()))
+    return named if len(named) == n_objectives else ()
+
+
 def _value_names(study: Study, settings: dict[str, Any]) -> tuple[str, ...]:
     n = len(study.directions)
-    criteria = settings.get("criterion", [])
-    if len(criteria) == n:
-        return tuple(criteria)
+    if criteria := _criteria(settings, n):
+        return criteria
     if study.metric_names is not None:
         return tuple(study.metric_names)
     return ("value",) if n == 1 else tuple(f"value {i}" for i in range(n))

@@ -646,6 +646,9 @@ def test_report_shows_the_confirmation(here: Path) -> None:
     confirmed = _succeeds(*_confirm(JOURNAL, "robust", "--n-instances", "9"))
     reported = _succeeds("report", JOURNAL, "robust")
     assert reported.endswith(f"Confirmation, {confirmed}")
+    _load("robust", JOURNAL).add_trial(create_trial(value=-99.0))
+    reported = _succeeds("report", JOURNAL, "robust", "--n-trials", "0")
+    assert "The best trial of the search is now 10, with q3+iqr -99: it was not" in reported
 
 
 def test_report_goes_on_without_a_confirmation_that_it_cannot_read(here: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import optuna_robust as opr
 from optuna_robust.report import html_report
 from optuna_robust.report import write_html
+from optuna_robust.summary import study_report
 from tests.report.pages import Page
 from tests.searches import HOSTILE
 from tests.searches import robust_study
@@ -151,6 +152,17 @@ def test_a_confirmation_that_cannot_be_read_is_told_of() -> None:
     study = robust_study(confirmed=False, n_trials=6)
     study.set_user_attr("robust:confirmation", {"format": "of the future"})
     assert "The study's confirmation cannot be read" in Page(html_report(study)).text
+
+
+def test_a_spread_is_positive_in_a_study_that_maximises() -> None:
+    study = robust_study(confirmed=False, n_trials=6, direction="maximize")
+    named = study_report(study, n_trials=1).settings | {"criterion": ["std"]}
+    study.set_user_attr("robust:settings", named)
+    study.add_trial(create_trial(value=-0.5, user_attrs={"robust:losses": [1.0, 2.0]}))
+    text = Page(html_report(study)).text
+    assert "Robust search with Optuna: std (smaller is better)" in text
+    assert " 6 0.5 " in text
+    assert "-0.5 " not in text
 
 
 def test_missing_intervals_are_explained() -> None:
