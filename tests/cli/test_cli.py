@@ -784,6 +784,10 @@ def test_report_as_html_with_the_curves_of_a_store(here: Path) -> None:
         (["--html", "none/a.html"], "there is no directory 'none'"),
         (["--html", "a.html", "--json"], "--html and --json exclude each other"),
         (["--store", "sqlite:///a.db"], "which only --html shows"),
+        (["--html", "a.html", "--store", "sqlite:///a.db"], "There is no file 'a.db'."),
+        (["--html", "a.html", "--experiment", "mine"], "--experiment mine says what of a store"),
+        (["--html", "a.html", "--version", "v1"], "--version v1 says what of a store"),
+        (["--version", "v1"], "--version v1 says what of a store"),
     ],
 )
 def test_report_as_html_refuses_what_cannot_be(
