@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+import uuid
 
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
@@ -60,7 +61,7 @@ def write_html(
         ValueError: If it is negative.
     """
     # As bytes: a line that ends otherwise would change a script, and the browser refuse it.
-    Path(path).write_bytes(html_report(study, n_trials=n_trials, store=store).encode())
+    _write(Path(path).resolve(), html_report(study, n_trials=n_trials, store=store).encode())
 
 
 def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None = None) -> str:
@@ -125,6 +126,19 @@ def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None
 </body>
 </html>
 """
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a server may be showing the one that is there."""
+    if target.exists() and not target.is_file():  # such as /dev/stdout
+        target.write_bytes(content)
+        return
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _policy(scripts: list[str]) -> str:

@@ -9,6 +9,7 @@ import math
 import platform
 from typing import TYPE_CHECKING
 
+from optuna_robust import __version__
 from optuna_robust.summary import confirmed_value
 from optuna_robust.summary import is_usable
 from optuna_robust.summary import none_usable
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 
-_PACKAGES = ("optuna-robust", "optuna", "numpy", "scipy", "plotly")
+_PACKAGES = ("optuna", "numpy", "scipy", "plotly")
+_LONGEST_REASON = 200
 _PER_MINUTE, _PER_HOUR = 60.0, 3600.0
 
 
@@ -82,6 +84,7 @@ def costs(found: StudyReport) -> Table:
                 )
             )
         rows.append(("instances that failed", str(found.n_failures)))
+        rows += [("of these", f"{n} with {_cut(reason)}") for reason, n in found.reasons]
     rows.append(("time of the trainings, added up", _duration(found.seconds)))
     if found.confirmation is not None:
         result = found.confirmation
@@ -108,7 +111,9 @@ def caveats(found: StudyReport) -> list[str]:
         )
     if found.settings.get("on_failure") == "drop":
         told.append(
-            "Failed instances were left out (on_failure drop), which favours models that fail."
+            "Failed instances were left out (on_failure drop), which favours models that fail: "
+            "the table of the best, and study.best_trial, compare values of unequal numbers of "
+            "instances."
         )
     if ranked_otherwise(found):
         told.append(ranked_otherwise(found))
@@ -160,14 +165,19 @@ def origins(found: StudyReport, study: Study) -> Table:
         rows.append(("first trial begun", f"{min(begun):%Y-%m-%d %H:%M:%S}"))
         rows.append(("last trial begun", f"{max(begun):%Y-%m-%d %H:%M:%S}"))
     rows.append(("report written", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"))
-    rows.append(
-        ("by", f"Python {platform.python_version()}, {', '.join(map(_version, _PACKAGES))}")
-    )
+    # Of a source tree that is not installed, nothing but itself tells the version.
+    ours = [f"Python {platform.python_version()}", f"optuna-robust {__version__}"]
+    rows.append(("by", ", ".join([*ours, *map(_version, _PACKAGES)])))
     return Table(("what", "value"), tuple(rows), frozenset({"what", "value"}))
 
 
 def _version(package: str) -> str:
     return f"{package} {version(package)}"
+
+
+def _cut(text: str) -> str:
+    """Return the beginning of a long text."""
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def _duration(seconds: float) -> str:

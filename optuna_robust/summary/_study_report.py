@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # The best trials; by a criterion with spread they are quieter than others.
 _N_PILOT = 50
+_N_REASONS = 3
 # Names of states; those that are always told of, first.
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -51,6 +52,7 @@ class StudyReport:
         n_trainings: Instances that the trials trained; one for an ordinary trial.
         n_reused: Instances that they took from a store.
         n_failures: Instances of theirs that failed.
+        reasons: The most frequent reasons of that, and how often each was.
         n_spared: Instances that its COMPLETE and PRUNED trials did without; None if that is not
             known.
         n_unpruned: Instances that its trials would have without; None if that is not known.
@@ -73,6 +75,7 @@ class StudyReport:
     n_trainings: int
     n_reused: int
     n_failures: int
+    reasons: tuple[tuple[str, int], ...]
     n_spared: int | None
     n_unpruned: int | None
     seconds: float
@@ -157,6 +160,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         n_trainings=_n_trainings(everything, continued),
         n_reused=sum(int(trial.user_attrs.get(trials.N_REUSED, 0)) for trial in own),
         n_failures=sum(map(n_failures, own)),
+        reasons=_reasons(own),
         n_spared=n_spared,
         n_unpruned=None if n_spared is None else n_spared + sum(map(n_instances, own)),
         seconds=math.fsum(map(_seconds, own)),
@@ -218,6 +222,15 @@ def n_instances(trial: FrozenTrial) -> int:
 def n_failures(trial: FrozenTrial) -> int:
     """Return how many instances of a trial failed."""
     return len(trial.user_attrs.get(trials.FAILURES, {}))
+
+
+def _reasons(own: list[FrozenTrial]) -> tuple[tuple[str, int], ...]:
+    told = Counter(
+        str(reason)
+        for trial in own
+        for reason in trial.user_attrs.get(trials.FAILURES, {}).values()
+    )
+    return tuple(told.most_common(_N_REASONS))
 
 
 def searched_by(study: Study) -> str | None:
