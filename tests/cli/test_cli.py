@@ -503,6 +503,19 @@ def test_select_maximises(here: Path, how: str) -> None:
     assert _load("choice", JOURNAL).direction == optuna.study.StudyDirection.MAXIMIZE
 
 
+def test_select_shows_spreads_positive(here: Path) -> None:
+    """The same losses, turned round: the same table."""
+    options = ["--no-progress", "--models", "grid.json", "--criterion", "std", "--n-select", "3"]
+    options += ["--rule", "halving", "--n-instances", "6", "--train-survivors"]
+    least = _succeeds("select", "a.log", "least", "train:objective", *options)
+    options += ["--direction", "maximize"]
+    most = _succeeds("select", "b.log", "most", "train:negative", *options)
+    for first in ("step", "model"):
+        assert _rows(most, first) == _rows(least, first)
+    assert "Best: model 2 with std 0." in most
+    assert "halving by std (smaller is better):" in most
+
+
 @pytest.mark.parametrize("storage", ["sqlite:///new.db", "new.log"])
 def test_select_begins_a_storage(here: Path, storage: str) -> None:
     _succeeds(*_select("choice", "--models", "models.json", storage=storage))
