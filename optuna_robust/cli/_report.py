@@ -18,6 +18,7 @@ from optuna_robust.cli._errors import WrongArgument
 from optuna_robust.cli._options import study_arguments
 from optuna_robust.cli._output import say
 from optuna_robust.cli._output import tell
+from optuna_robust.cli._studies import check_exists
 from optuna_robust.cli._studies import load_study
 from optuna_robust.cli._studies import open_storage
 from optuna_robust.cli._studies import opened_store
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     help="Name of what was trained, in the store.  [default: STUDY]",
 )
 @click.option(
-    "--version", default="", metavar="TAG", help="Your tag of the objective, in the store."
+    "--version", metavar="TAG", help="Your tag of the objective, in the store.  [default: none]"
 )
 def report(
     *,
@@ -75,7 +76,7 @@ def report(
     html: str | None,
     store: str | None,
     experiment: str | None,
-    version: str,
+    version: str | None,
 ) -> None:
     """Report a study: its best trials, what it cost, and its confirmation.
 
@@ -84,8 +85,8 @@ def report(
     front. Nothing is changed.
 
     The columns of a robust study: the criterion that is the trial's value, the median and the
-    spread (interquartile range) of its instances' losses, how many instances it trained, how
-    many of them failed, and the model.
+    spread (interquartile range) of its instances' losses, how many instances it has, how many
+    of them failed, and the model.
 
     \b
     Examples:
@@ -95,13 +96,18 @@ def report(
     """
     if html is None and store is not None:
         raise WrongArgument("--store tells learning curves, which only --html shows.")
+    for name, value in (("--experiment", experiment), ("--version", version)):
+        if store is None and value is not None:
+            raise WrongArgument(f"{name} {value} says what of a store is shown: name the --store.")
     if html is not None and as_json:
         raise WrongArgument("--html and --json exclude each other; call the command twice.")
     if html is not None and not Path(html).parent.is_dir():
         raise WrongArgument(f"--html {html}: there is no directory {str(Path(html).parent)!r}.")
     loaded = load_study(open_storage(storage), study, shown_storage=shown(storage))
     if html is not None:
-        with _curves_of(store, study if experiment is None else experiment, version) as opened:
+        with _curves_of(
+            store, study if experiment is None else experiment, version or ""
+        ) as opened:
             _write_html(loaded, html, n_trials, opened)
         return
     from optuna_robust.cli._results import study_text  # noqa: PLC0415
@@ -122,9 +128,11 @@ def _curves_of(url: str | None, experiment: str, version: str) -> Iterator[Insta
     if url is None:
         yield None
         return
+    checked = store_url(url, url)
+    check_exists(checked)
     with ExitStack() as stack:
         try:
-            store = stack.enter_context(opened_store(store_url(url, url), experiment, version))
+            store = stack.enter_context(opened_store(checked, experiment, version))
         except ValueError as error:
             raise WrongArgument(str(error)) from None
         yield store

@@ -18,12 +18,14 @@ from optuna_robust.summary import exact_params
 from optuna_robust.summary import number
 from optuna_robust.summary import settings_text
 from optuna_robust.summary import short_params
+from optuna_robust.summary import shown_sign
 from optuna_robust.summary import study_cost
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import Table
 from optuna_robust.summary import trainings_of
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
+from optuna_robust.summary import what_changed
 
 
 def study_text(found: StudyReport, storage: str) -> str:
@@ -44,17 +46,25 @@ def study_text(found: StudyReport, storage: str) -> str:
         detectable_difference(found) if found.best else "",
     ]
     if found.confirmation is not None:
-        parts.append(f"Confirmation, {confirmation_text(found.confirmation)}")
+        told = confirmation_text(found.confirmation, found.searched_by)
+        parts += [f"Confirmation, {told}", what_changed(found)]
     elif found.n_best and len(found.directions) == 1:
         parts.append(_advice(found, storage))
     return "\n\n".join(filter(None, parts))
 
 
-def confirmation_text(result: ConfirmationResult) -> str:
-    """Return the confirmation of a study's models as text."""
+def confirmation_text(result: ConfirmationResult, searched_by: str | None) -> str:
+    """Return the confirmation of a study's models as text.
+
+    Args:
+        result:
+            What was confirmed.
+        searched_by:
+            Name of the criterion of the search; None if it is not known.
+    """
     return "\n\n".join(
         printable(part) if isinstance(part, str) else table_text(part)
-        for part in confirmation_parts(result)
+        for part in confirmation_parts(result, searched_by)
     )
 
 
@@ -65,8 +75,11 @@ def table_text(table: Table) -> str:
 
 def selection_text(result: SelectionResult) -> str:
     """Return a selection as text."""
+    sign = shown_sign(result.criterion, result.direction)
+    goal = "smaller is better" if sign < 0 else result.direction
+    value = number(sign * result.best_value)
     best = (
-        f"Best: model {result.best_index} with {result.criterion} {number(result.best_value)} of "
+        f"Best: model {result.best_index} with {result.criterion} {value} of "
         f"{result.best_n_instances} instances, {printable(exact_params(result.best_params))}."
     )
     if not math.isnan(result.probability):
@@ -74,7 +87,7 @@ def selection_text(result: SelectionResult) -> str:
         best += f" It is {among} of them all with probability {result.probability:.3g}."
     parts = [
         f"{len(result.models)} models (counted from 0), {result.rule} by {result.criterion} "
-        f"({result.direction}):",
+        f"({goal}):",
         _steps(result),
     ]
     if len(result.survivors) > 1:
@@ -98,7 +111,7 @@ def _steps(result: SelectionResult) -> str:
             str(step.step),
             str(len(step.kept)),
             str(step.incumbent),
-            number(step.incumbent_value),
+            number(shown_sign(result.criterion, result.direction) * step.incumbent_value),
             str(step.n_trained),
         ]
         for step in result.steps
@@ -113,8 +126,13 @@ def _survivors(result: SelectionResult) -> str:
         result.survivors,
         key=lambda model: (model != result.best_index, sign * result.values[model]),
     )
+    turned = shown_sign(result.criterion, result.direction)
     rows = [
-        [str(model), number(float(result.values[model])), short_params(result.models[model])]
+        [
+            str(model),
+            number(turned * float(result.values[model])),
+            short_params(result.models[model]),
+        ]
         for model in ranked
     ]
     return text_table(["model", result.criterion, "params"], rows, left=["params"])

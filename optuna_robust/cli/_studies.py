@@ -139,6 +139,21 @@ def store_url(storage: str, store: str | None) -> str:
     return store
 
 
+def check_exists(url: str) -> None:
+    """Check that a store's file exists, where it has one: opening it would make it.
+
+    Args:
+        url:
+            URL of the database.
+
+    Raises:
+        WrongArgument: If it does not.
+    """
+    file = _sqlite_file(url)
+    if file is not None:
+        _check_file(file, url, create=False)
+
+
 @contextmanager
 def opened_store(url: str, experiment: str, version: str) -> Iterator[InstanceStore]:
     """Open the store, and close it at the end.

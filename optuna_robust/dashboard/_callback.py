@@ -21,9 +21,10 @@ _logger = logging.getLogger(__name__)
 class PublishCallback:
     """Publishes a study after every so many trials.
 
-    It goes by trial numbers, so that many workers on one study publish it once. What the last
-    trials were is published by :func:`publish` when all are done. If publishing fails, the search
-    goes on, and the log says why.
+    It goes by trial numbers, so that many workers on one study publish it once; processes that
+    happen to publish different trials at the same time do not wait for each other, and the next
+    time puts right what they mixed. What the last trials were is published by :func:`publish`
+    when all are done. If publishing fails, the search goes on, and the log says why.
 
     Example:
         >>> import optuna

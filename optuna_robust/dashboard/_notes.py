@@ -14,12 +14,18 @@ from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import confirmed_value
 from optuna_robust.summary import detectable_difference
+from optuna_robust.summary import is_usable
 from optuna_robust.summary import number
+from optuna_robust.summary import ranked_otherwise
+from optuna_robust.summary import search_value
 from optuna_robust.summary import settings_text
+from optuna_robust.summary import shown_value
 from optuna_robust.summary import study_cost
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
+from optuna_robust.summary import unreadable
+from optuna_robust.summary import what_changed
 
 
 if TYPE_CHECKING:
@@ -53,8 +59,11 @@ def study_note(found: StudyReport, figures: Iterable[MainFigure]) -> str:
         parts.append("### Confirmation")
         parts += [
             escaped(part) if isinstance(part, str) else markdown_table(part)
-            for part in confirmation_parts(found.confirmation)
+            for part in confirmation_parts(found.confirmation, found.searched_by)
         ]
+        parts.append(escaped(what_changed(found)))
+    elif found.unreadable is not None:
+        parts += ["### Confirmation", escaped(unreadable(found))]
     elif found.n_best and len(found.directions) == 1:
         parts.append(
             f"{escaped(unconfirmed(found))} `optuna-robust confirm` tells what they are worth on "
@@ -63,6 +72,7 @@ def study_note(found: StudyReport, figures: Iterable[MainFigure]) -> str:
     told = [f"- **{escaped(each.title)}.** {escaped(' '.join(each.hints))}" for each in figures]
     if told:
         parts += ["### What to look for in the figures", "\n".join(told)]
+        parts.append(escaped(ranked_otherwise(found)))
     parts.append(escaped(settings_text(found)))
     return "\n\n".join(filter(None, parts))
 
@@ -81,7 +91,7 @@ def finalist_notes(found: StudyReport, n_finalists: int) -> list[Note]:
     confirmation = found.confirmation
     if confirmation is not None:
         return [
-            Note(model.index, _confirmed(confirmation, position))
+            Note(model.index, _confirmed(found, confirmation, position))
             for position, model in enumerate(confirmation.models)
         ]
     n = min(n_finalists, len(found.best))
@@ -94,18 +104,19 @@ def finalist_notes(found: StudyReport, n_finalists: int) -> list[Note]:
 def _unconfirmed(found: StudyReport, trial: FrozenTrial, place: int) -> str:
     return _bullets(
         f"Place {place} of {found.n_best} in the search",
-        [f"{found.value_names[0]} {number(trial.values[0])}", unconfirmed(found)],
+        [f"{found.value_names[0]} {shown_value(found, trial)}", unconfirmed(found)],
     )
 
 
-def _confirmed(result: ConfirmationResult, position: int) -> str:
+def _confirmed(found: StudyReport, result: ConfirmationResult, position: int) -> str:
     model = result.models[position]
     n_models, n_failed = len(result.models), len(result.failures.get(position, {}))
-    place = "The best" if position == result.best_index else "One"
+    is_best = position == result.best_index and is_usable(model)
+    place = "The best" if is_best else "One"
     told = [
         confirmed_value(result, model),
         f"of {len(result.instance_numbers)} fresh instances",
-        f"{number(model.search_value)} in the search",
+        f"{search_value(result, model, found.searched_by)} in the search",
         f"optimism {number(model.optimism, 3)}",
     ]
     if n_models > 1:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import threading
+from types import SimpleNamespace
 from typing import Any
 from typing import TYPE_CHECKING
-
-from optuna.trial import Trial
 
 from optuna_robust import trials
 from optuna_robust.arguments import check_count
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 
-# A figure is written in pieces: two threads would mix theirs.
+# A figure is written in pieces: two threads would mix theirs. And who read the study first must
+# not be the last one to write.
 _PUBLISHING = threading.Lock()
 
 
@@ -32,6 +32,8 @@ def publish(study: Study, *, n_trials: int = 10, n_finalists: int = 3) -> tuple[
     The study gets the main figures and a note with its best trials, cost and confirmation; its
     finalists, the confirmed models or else the best trials, get notes of their own. They are
     snapshots: what was published before is replaced. Text that users wrote into the notes stays.
+    Threads may publish at the same time; of several processes let one do it, since they do not
+    wait for each other.
 
     Example:
         >>> import optuna
@@ -64,10 +66,10 @@ def publish(study: Study, *, n_trials: int = 10, n_finalists: int = 3) -> tuple[
     n_trials = check_count("n_trials", n_trials, minimum=0)
     n_finalists = check_count("n_finalists", n_finalists, minimum=0)
     dashboard = dashboard_package()
-    found = study_report(study, n_trials=max(n_trials, n_finalists))
-    figures = dashboard_figures(study, found)
-    notes = {note.trial: note.text for note in finalist_notes(found, n_finalists)}
     with _PUBLISHING:
+        found = study_report(study, n_trials=max(n_trials, n_finalists))
+        figures = dashboard_figures(study, found)
+        notes = {note.trial: note.text for note in finalist_notes(found, n_finalists)}
         for each in figures:
             dashboard.save_plotly_graph_object(study, each.figure, graph_object_id=each.name)
         _save_note(dashboard, study, study_note(found.top(n_trials), figures))
@@ -95,12 +97,14 @@ def _save_trial_notes(dashboard: Any, study: Study, notes: Mapping[int, str]) ->
     before = study.user_attrs.get(trials.FINALISTS, [])
     ids = {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
     for number in sorted({*before, *notes} & ids.keys()):
-        _save_note(dashboard, Trial(study, ids[number]), notes.get(number, ""))
+        # What optuna-dashboard asks of a trial. A Trial would have the sampler begin it again.
+        trial = SimpleNamespace(storage=study._storage, study=study, _trial_id=ids[number])
+        _save_note(dashboard, trial, notes.get(number, ""))
     if sorted(notes) != before:
         study.set_user_attr(trials.FINALISTS, sorted(notes))
 
 
-def _save_note(dashboard: Any, study_or_trial: Study | Trial, section: str) -> None:
+def _save_note(dashboard: Any, study_or_trial: Study | SimpleNamespace, section: str) -> None:
     before = dashboard.get_note(study_or_trial)
     note = with_section(before, section)
     if note != before:

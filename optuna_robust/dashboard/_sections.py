@@ -29,4 +29,5 @@ def with_section(note: str, section: str) -> str:
     if not begin or not end:  # none, or the user deleted a part of it, and has what is left
         before, after = note, ""
     framed = f"{_BEGIN}\n\n{section}\n\n{_END}" if section else ""
-    return "\n\n".join(filter(None, (before.strip(), framed, after.strip())))
+    # Blank lines are ours; spaces at the beginning of a line make code of it.
+    return "\n\n".join(filter(None, (before.strip("\r\n"), framed, after.strip("\r\n"))))

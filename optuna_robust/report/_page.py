@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+import uuid
 
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
@@ -26,8 +27,10 @@ from optuna_robust.summary import best_heading
 from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import detectable_difference
+from optuna_robust.summary import shown_sign
 from optuna_robust.summary import study_report
 from optuna_robust.summary import StudyReport
+from optuna_robust.summary import unreadable
 
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ def write_html(
         ValueError: If it is negative.
     """
     # As bytes: a line that ends otherwise would change a script, and the browser refuse it.
-    Path(path).write_bytes(html_report(study, n_trials=n_trials, store=store).encode())
+    _write(Path(path).resolve(), html_report(study, n_trials=n_trials, store=store).encode())
 
 
 def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None = None) -> str:
@@ -125,6 +128,19 @@ def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None
 """
 
 
+def _write(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a server may be showing the one that is there."""
+    if target.exists() and not target.is_file():  # such as /dev/stdout
+        target.write_bytes(content)
+        return
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _policy(scripts: list[str]) -> str:
     """Return what the page may do: run its own scripts, and load nothing from anywhere."""
     allowed = " ".join(map(script_hash, scripts)) or "'none'"
@@ -134,8 +150,14 @@ def _policy(scripts: list[str]) -> str:
 
 
 def _under_title(found: StudyReport) -> str:
+    # A spread that is maximised is shown positive.
+    turned = [
+        name
+        for name, direction in zip(found.criteria, found.directions, strict=False)
+        if shown_sign(name, direction) < 0
+    ]
     goals = ", ".join(
-        f"{name} ({direction})"
+        f"{name} ({'smaller is better' if name in turned else direction})"
         for name, direction in zip(found.value_names, found.directions, strict=True)
     )
     kind = "Robust search" if found.is_robust else "Search"
@@ -168,13 +190,12 @@ def _best(found: StudyReport) -> str:
 
 def _confirmation(found: StudyReport) -> str:
     if found.unreadable is not None:
-        told = f"The study's confirmation cannot be read: {found.unreadable}"
-        return f"<h2>Confirmation</h2>\n{paragraph(told)}"
+        return f"<h2>Confirmation</h2>\n{paragraph(unreadable(found))}"
     if found.confirmation is None:
         return ""
     parts = [
         paragraph(part) if isinstance(part, str) else table(part)
-        for part in confirmation_parts(found.confirmation)
+        for part in confirmation_parts(found.confirmation, found.searched_by)
     ]
     return "\n".join(["<h2>Confirmation on fresh instances</h2>", *parts])
 

@@ -9,20 +9,28 @@ import math
 import platform
 from typing import TYPE_CHECKING
 
+from optuna_robust import __version__
 from optuna_robust.summary import confirmed_value
+from optuna_robust.summary import is_usable
+from optuna_robust.summary import none_usable
 from optuna_robust.summary import number
+from optuna_robust.summary import ranked_otherwise
 from optuna_robust.summary import short_params
+from optuna_robust.summary import shown_value
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import Table
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
+from optuna_robust.summary import unreadable
+from optuna_robust.summary import what_changed
 
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 
-_PACKAGES = ("optuna-robust", "optuna", "numpy", "scipy", "plotly")
+_PACKAGES = ("optuna", "numpy", "scipy", "plotly")
+_LONGEST_REASON = 200
 _PER_MINUTE, _PER_HOUR = 60.0, 3600.0
 
 
@@ -31,6 +39,9 @@ def in_short(found: StudyReport) -> list[str]:
     if found.confirmation is not None:
         result = found.confirmation
         best = result.models[result.best_index]
+        now = list(filter(None, [what_changed(found)]))
+        if not is_usable(best):
+            return [none_usable(result), *now]
         told = [
             f"Take trial {best.index}: {short_params(best.params)}.",
             f"On {len(result.instance_numbers)} fresh instances: {confirmed_value(result, best)}.",
@@ -40,17 +51,19 @@ def in_short(found: StudyReport) -> list[str]:
                 f"The search promised too much by {number(best.optimism, 3)} "
                 f"({best.statistic} of equally many instances)."
             )
-        return [" ".join(told)]
+        return [" ".join(told), *now]
     if not found.best:
         return []
     if len(found.directions) > 1:
         return [f"{found.n_best} trials are on the Pareto front: no other one beats them in all."]
     best_trial = found.best[0]
+    confirmation = unreadable(found) or (
+        "It has not been confirmed on fresh instances: optuna-robust confirm does that."
+    )
     return [
         f"The best trial of the search is {best_trial.number}, with {found.value_names[0]} "
-        f"{number(best_trial.values[0])}: {short_params(best_trial.params)}.",
-        f"{unconfirmed(found)} It has not been confirmed on fresh instances: "
-        "optuna-robust confirm does that.",
+        f"{shown_value(found, best_trial)}: {short_params(best_trial.params)}.",
+        f"{unconfirmed(found)} {confirmation}",
     ]
 
 
@@ -62,13 +75,16 @@ def costs(found: StudyReport) -> Table:
     ]
     if found.is_robust:
         rows.append(("instances taken from a store", str(found.n_reused)))
-        if found.n_unpruned is not None:
-            spared = max(0, found.n_unpruned - found.n_trainings - found.n_reused)
-            share = 100 * spared / found.n_unpruned if found.n_unpruned else 0.0
+        if found.n_spared is not None:
+            share = 100 * found.n_spared / found.n_unpruned if found.n_unpruned else 0.0
             rows.append(
-                ("instances not trained, since trials were stopped", f"{spared} ({share:.0f} %)")
+                (
+                    "instances not trained, since trials were stopped",
+                    f"{found.n_spared} ({share:.0f} %)",
+                )
             )
         rows.append(("instances that failed", str(found.n_failures)))
+        rows += [("of these", f"{n} with {_cut(reason)}") for reason, n in found.reasons]
     rows.append(("time of the trainings, added up", _duration(found.seconds)))
     if found.confirmation is not None:
         result = found.confirmation
@@ -95,9 +111,19 @@ def caveats(found: StudyReport) -> list[str]:
         )
     if found.settings.get("on_failure") == "drop":
         told.append(
-            "Failed instances were left out (on_failure drop), which favours models that fail."
+            "Failed instances were left out (on_failure drop), which favours models that fail: "
+            "the table of the best, and study.best_trial, compare values of unequal numbers of "
+            "instances."
         )
+    if ranked_otherwise(found):
+        told.append(ranked_otherwise(found))
     result = found.confirmation
+    if found.unreadable is not None:
+        told.append(
+            "There is a confirmation, but it cannot be read: what the best trial is worth when it "
+            "is trained again is not told here."
+        )
+        return told
     if result is None:
         told.append(
             "Nothing here was confirmed on fresh instances: what the best trial is worth when it "
@@ -139,14 +165,19 @@ def origins(found: StudyReport, study: Study) -> Table:
         rows.append(("first trial begun", f"{min(begun):%Y-%m-%d %H:%M:%S}"))
         rows.append(("last trial begun", f"{max(begun):%Y-%m-%d %H:%M:%S}"))
     rows.append(("report written", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"))
-    rows.append(
-        ("by", f"Python {platform.python_version()}, {', '.join(map(_version, _PACKAGES))}")
-    )
+    # Of a source tree that is not installed, nothing but itself tells the version.
+    ours = [f"Python {platform.python_version()}", f"optuna-robust {__version__}"]
+    rows.append(("by", ", ".join([*ours, *map(_version, _PACKAGES)])))
     return Table(("what", "value"), tuple(rows), frozenset({"what", "value"}))
 
 
 def _version(package: str) -> str:
     return f"{package} {version(package)}"
+
+
+def _cut(text: str) -> str:
+    """Return the beginning of a long text."""
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def _duration(seconds: float) -> str:

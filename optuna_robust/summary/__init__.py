@@ -2,21 +2,30 @@
 
 from optuna_robust.summary._confirmation import confirmation_parts
 from optuna_robust.summary._confirmation import confirmed_value
+from optuna_robust.summary._confirmation import is_usable
+from optuna_robust.summary._confirmation import none_usable
+from optuna_robust.summary._confirmation import search_value
 from optuna_robust.summary._confirmation import trainings_of
 from optuna_robust.summary._study import best_heading
 from optuna_robust.summary._study import best_trials
 from optuna_robust.summary._study import detectable_difference
+from optuna_robust.summary._study import ranked_otherwise
 from optuna_robust.summary._study import settings_text
+from optuna_robust.summary._study import shown_value
 from optuna_robust.summary._study import study_cost
 from optuna_robust.summary._study import trial_counts
 from optuna_robust.summary._study import unconfirmed
+from optuna_robust.summary._study import unreadable
+from optuna_robust.summary._study import what_changed
 from optuna_robust.summary._study_report import n_failures
+from optuna_robust.summary._study_report import searched_by
 from optuna_robust.summary._study_report import study_report
 from optuna_robust.summary._study_report import StudyReport
 from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import exact_params
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
+from optuna_robust.summary._values import shown_sign
 
 
 __all__ = [
@@ -28,13 +37,22 @@ __all__ = [
     "confirmed_value",
     "detectable_difference",
     "exact_params",
+    "is_usable",
     "n_failures",
+    "none_usable",
     "number",
+    "ranked_otherwise",
+    "search_value",
+    "searched_by",
     "settings_text",
     "short_params",
+    "shown_sign",
+    "shown_value",
     "study_cost",
     "study_report",
     "trainings_of",
     "trial_counts",
     "unconfirmed",
+    "unreadable",
+    "what_changed",
 ]

@@ -12,19 +12,28 @@ from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import exact_params
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
+from optuna_robust.summary._values import shown_sign
 
 
 # p-values below are not told apart.
 _SMALLEST_P = 0.0001
 
 
-def confirmation_parts(result: ConfirmationResult) -> list[str | Table]:
-    """Return paragraphs and tables that tell a confirmation; nothing is escaped."""
+def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> list[str | Table]:
+    """Return paragraphs and tables that tell a confirmation; nothing is escaped.
+
+    Args:
+        result:
+            What was confirmed.
+        searched_by:
+            Name of the criterion of the search; None if it is not known.
+    """
     n_instances = len(result.instance_numbers)
+    goal = "smaller is better" if _sign(result) < 0 else result.direction
     parts: list[str | Table] = [
-        f"{result.criterion} of {n_instances} fresh instances ({result.direction}), intervals "
+        f"{result.criterion} of {n_instances} fresh instances ({goal}), intervals "
         f"of {100 * result.confidence:g} %:",
-        _confirmed_models(result),
+        _confirmed_models(result, searched_by),
         _optimism_note(result),
     ]
     if result.pairs:
@@ -39,16 +48,16 @@ def confirmation_parts(result: ConfirmationResult) -> list[str | Table]:
     return [*parts, trainings_of(result), _best_confirmed(result)]
 
 
-def _confirmed_models(result: ConfirmationResult) -> Table:
+def _confirmed_models(result: ConfirmationResult, searched_by: str | None) -> Table:
     """Return a table of the confirmed models, in the order of the search."""
     header = ["model", "trial", "search", "confirmed", "interval", "optimism", "P(best)"]
     rows = [
         (
             str(position + 1),
             str(model.index),
-            number(model.search_value),
-            number(model.value),
-            _interval_text(model.interval),
+            search_value(result, model, searched_by),
+            number(_sign(result) * model.value),
+            _interval_text(model.interval, sign=_sign(result)),
             number(model.optimism, 3),
             f"{model.probability_best:.2f}",
             *([str(len(result.failures.get(position, {})))] if result.failures else []),
@@ -63,6 +72,8 @@ def _confirmed_models(result: ConfirmationResult) -> Table:
 def _best_confirmed(result: ConfirmationResult) -> str:
     """Say which of the confirmed models is the best, and what it is worth."""
     best = result.models[result.best_index]
+    if not is_usable(best):
+        return none_usable(result)
     text = (
         f"Best: trial {best.index} with {confirmed_value(result, best)} on fresh instances, "
         f"{exact_params(best.params)}."
@@ -72,10 +83,43 @@ def _best_confirmed(result: ConfirmationResult) -> str:
     return text
 
 
+def is_usable(model: ConfirmedModel) -> bool:
+    """Tell whether a model's confirmed criterion is a number: failures may leave none."""
+    return math.isfinite(model.value)
+
+
+def none_usable(result: ConfirmationResult) -> str:
+    """Say that the best of the confirmed models is worth nothing."""
+    best = result.models[result.best_index]
+    return (
+        f"No confirmed model is usable: even the best, trial {best.index}, has "
+        f"{confirmed_value(result, best)} on {len(result.instance_numbers)} fresh instances."
+    )
+
+
 def confirmed_value(result: ConfirmationResult, model: ConfirmedModel) -> str:
     """Return a model's confirmed criterion, with its interval if there is one."""
-    interval = "" if math.isnan(model.interval.low) else f" {_interval_text(model.interval)}"
-    return f"{result.criterion} {number(model.value)}{interval}"
+    sign = _sign(result)
+    told = f"{result.criterion} {number(sign * model.value)}"
+    if math.isnan(model.interval.low):
+        return told
+    return f"{told} {_interval_text(model.interval, sign=sign)}"
+
+
+def search_value(
+    result: ConfirmationResult, model: ConfirmedModel, searched_by: str | None
+) -> str:
+    """Return what the search said of a model.
+
+    Args:
+        result:
+            What was confirmed.
+        model:
+            One of its models.
+        searched_by:
+            Name of the criterion of the search; None if it is not known.
+    """
+    return number(shown_sign(searched_by, result.direction) * model.search_value)
 
 
 def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
@@ -86,9 +130,14 @@ def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
     )
 
 
-def _interval_text(interval: Interval, digits: int = 5) -> str:
+def _sign(result: ConfirmationResult) -> int:
+    """Return what turns values of the criterion into what is shown."""
+    return shown_sign(result.criterion, result.direction)
+
+
+def _interval_text(interval: Interval, digits: int = 5, *, sign: int = 1) -> str:
     """Return an interval in brackets; ``-`` where there is none."""
-    low, high = (number(bound, digits) for bound in interval)
+    low, high = (number(sign * bound, digits) for bound in interval[::sign])
     return "-" if low == high == "-" else f"[{low}, {high}]"
 
 
@@ -105,8 +154,8 @@ def _confirmed_pairs(result: ConfirmationResult) -> Table:
     rows = [
         (
             f"{pair.first + 1} - {pair.second + 1}",
-            number(pair.difference, 3),
-            _interval_text(pair.interval, 3),
+            number(_sign(result) * pair.difference, 3),
+            _interval_text(pair.interval, 3, sign=_sign(result)),
             *map(_p_value, (pair.p_value, pair.p_level, pair.p_spread)),
         )
         for pair in result.pairs

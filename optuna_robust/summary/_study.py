@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optuna_robust import trials
+from optuna_robust.criteria import CRITERIA
 from optuna_robust.summary._study_report import n_failures
+from optuna_robust.summary._study_report import n_instances
 from optuna_robust.summary._study_report import StudyReport
 from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
+from optuna_robust.summary._values import shown_sign
 
 
 if TYPE_CHECKING:
@@ -25,11 +28,14 @@ def trial_counts(found: StudyReport) -> str:
 
 
 def study_cost(found: StudyReport) -> str:
-    """Say how many instances were trained, and how many there would have been."""
+    """Say how many instances were trained, how many were spared, and how many a store had."""
+    told = []
+    if found.is_robust and found.n_spared is not None:
+        told.append(f"{found.n_spared} instances of stopped trials were not trained")
+    if found.n_reused:
+        told.append(f"{found.n_reused} came from a store")
     text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
-    if found.is_robust and found.n_unpruned is not None:
-        text += f" Without pruning they would have been {found.n_unpruned}."
-    return text
+    return f"{text} {'; '.join(told)}." if told else text
 
 
 def settings_text(found: StudyReport) -> str:
@@ -62,7 +68,7 @@ def best_trials(found: StudyReport) -> Table:
     rows = [
         (
             str(trial.number),
-            *map(number, trial.values),
+            *(shown_value(found, trial, i) for i in range(len(trial.values))),
             *(_instances(trial) if found.is_robust else []),
             short_params(trial.params),
         )
@@ -71,6 +77,12 @@ def best_trials(found: StudyReport) -> Table:
     return Table(
         ("trial", *found.value_names, *names, "params"), tuple(rows), frozenset({"params"})
     )
+
+
+def shown_value(found: StudyReport, trial: FrozenTrial, objective: int = 0) -> str:
+    """Return a value of a trial; a spread is positive, also in a study that maximises."""
+    criterion = found.criteria[objective] if found.criteria else None
+    return number(shown_sign(criterion, found.directions[objective]) * trial.values[objective])
 
 
 def detectable_difference(found: StudyReport) -> str:
@@ -91,10 +103,39 @@ def unconfirmed(found: StudyReport) -> str:
     return "Each trial is one training, as far as the study tells: the best may have been lucky."
 
 
+def what_changed(found: StudyReport) -> str:
+    """Say that the search has found a better trial than those confirmed; empty if it has not."""
+    if found.better is None:
+        return ""
+    return (
+        f"The best trial of the search is now {found.better.number}, with {found.value_names[0]} "
+        f"{shown_value(found, found.better)}: it was not confirmed, and may be better. Confirm "
+        "again."
+    )
+
+
+def unreadable(found: StudyReport) -> str:
+    """Say that the study's confirmation cannot be read; empty if it can, or there is none."""
+    if found.unreadable is None:
+        return ""
+    return f"The study's confirmation cannot be read: {found.unreadable}"
+
+
+def ranked_otherwise(found: StudyReport) -> str:
+    """Say that figures rank models by another criterion than the search; empty if they do not."""
+    if found.searched_by is None or found.searched_by in CRITERIA:
+        return ""
+    return (
+        f"The search used a criterion of its own, {found.searched_by}, by which the table of the "
+        "best trials is sorted. Figures cannot know it and rank models by q3+iqr: what is best "
+        "there may not be the best of the search."
+    )
+
+
 def _instances(trial: FrozenTrial) -> list[str]:
     return [
         number(trial.user_attrs.get(trials.MEDIAN)),
         number(trial.user_attrs.get(trials.SPREAD)),
-        str(trials.n_trainings(trial)),
+        str(n_instances(trial)),
         str(n_failures(trial)),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 import math
@@ -16,6 +17,7 @@ from optuna_robust import trials
 from optuna_robust.comparison import detectable_effect
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.model_key import model_key
 from optuna_robust.trials import complete_trials
 
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 # The best trials; by a criterion with spread they are quieter than others.
 _N_PILOT = 50
+_N_REASONS = 3
 # Names of states; those that are always told of, first.
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -49,13 +52,17 @@ class StudyReport:
         n_trainings: Instances that the trials trained; one for an ordinary trial.
         n_reused: Instances that they took from a store.
         n_failures: Instances of theirs that failed.
-        n_unpruned: Instances if no trial had been pruned; None if that is not known.
+        reasons: The most frequent reasons of that, and how often each was.
+        n_spared: Instances that its COMPLETE and PRUNED trials did without; None if that is not
+            known.
+        n_unpruned: Instances that its trials would have without; None if that is not known.
         seconds: How long finished trials took.
         settings: What losses depend on, as ``MultiInstanceObjective`` keeps it; empty without.
         best: The best trials, the best first; of several objectives, of the Pareto front.
         n_best: How many there are to choose from: complete trials, or the Pareto front.
         detectable: The smallest difference of two models' criteria that their instances tell; None
             if that is not known.
+        better: The best trial, if the study has a confirmation, but not of it.
         confirmation: What ``confirm`` found, if it was called.
         unreadable: Why the study's confirmation cannot be read, if so.
     """
@@ -68,14 +75,27 @@ class StudyReport:
     n_trainings: int
     n_reused: int
     n_failures: int
+    reasons: tuple[tuple[str, int], ...]
+    n_spared: int | None
     n_unpruned: int | None
     seconds: float
     settings: dict[str, Any]
     best: tuple[FrozenTrial, ...]
     n_best: int
     detectable: float | None
+    better: FrozenTrial | None
     confirmation: ConfirmationResult | None
     unreadable: str | None
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Names of the criteria that are the trials' values; empty if they are losses."""
+        return _criteria(self.settings, len(self.directions))
+
+    @property
+    def searched_by(self) -> str | None:
+        """Name of the criterion that trials were compared by; None if there is not one alone."""
+        return self.criteria[0] if len(self.criteria) == 1 else None
 
     def top(self, n_trials: int) -> StudyReport:
         """Return the report with fewer of the best trials."""
@@ -92,6 +112,7 @@ class StudyReport:
             "n_trainings": self.n_trainings,
             "n_reused": self.n_reused,
             "n_failures": self.n_failures,
+            "n_spared": self.n_spared,
             "n_trainings_without_pruning": self.n_unpruned,
             "seconds": self.seconds,
             "settings": self.settings,
@@ -101,7 +122,7 @@ class StudyReport:
                     "values": trial.values,
                     "median": trial.user_attrs.get(trials.MEDIAN),
                     "spread": trial.user_attrs.get(trials.SPREAD),
-                    "n_instances": trials.n_trainings(trial),
+                    "n_instances": n_instances(trial),
                     "n_failures": n_failures(trial),
                     "losses": trial.user_attrs.get(trials.LOSSES),
                     "params": trial.params,
@@ -127,25 +148,42 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
     best = study.best_trials if len(study.directions) > 1 else complete_trials(study)
     confirmation, unreadable = _confirmation(study)
     counts = Counter(trial.state for trial in everything)
-    own = _own_trials(everything)
+    continued = _continued(everything)
+    own = [trial for trial in everything if trial.number not in continued]
+    n_spared = _n_spared(own, settings)
     return StudyReport(
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
         n_trials={name: counts[state] for state, name in _STATES.items()},
         is_robust=any(map(trials.is_recorded, everything)),
-        n_trainings=sum(map(trials.n_trainings, own)),
+        n_trainings=_n_trainings(everything, continued),
         n_reused=sum(int(trial.user_attrs.get(trials.N_REUSED, 0)) for trial in own),
         n_failures=sum(map(n_failures, own)),
-        n_unpruned=_n_unpruned(everything, settings),
+        reasons=_reasons(own),
+        n_spared=n_spared,
+        n_unpruned=None if n_spared is None else n_spared + sum(map(n_instances, own)),
         seconds=math.fsum(map(_seconds, own)),
         settings=settings,
         best=tuple(best[:n_trials]),
         n_best=len(best),
         detectable=_detectable(best, settings),
+        better=_better(best, confirmation),
         confirmation=confirmation,
         unreadable=unreadable,
     )
+
+
+def _better(
+    best: list[FrozenTrial], confirmation: ConfirmationResult | None
+) -> FrozenTrial | None:
+    """Return the best trial, unless it, or its model, was confirmed."""
+    if confirmation is None or not best:
+        return None
+    numbers = {model.index for model in confirmation.models}
+    keys = {model_key(model.params) for model in confirmation.models}
+    is_confirmed = best[0].number in numbers or model_key(best[0].params) in keys
+    return None if is_confirmed else best[0]
 
 
 def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | None:
@@ -155,18 +193,18 @@ def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | No
         for trial in best[:_N_PILOT]
         if trials.is_recorded(trial)
     ]
-    criteria, n_instances = settings.get("criterion", []), settings.get("n_instances")
-    if len(criteria) != 1 or criteria[0] not in CRITERIA or not pilot or n_instances is None:
+    criteria, n_wanted = settings.get("criterion", []), settings.get("n_instances")
+    if len(criteria) != 1 or criteria[0] not in CRITERIA or not pilot or n_wanted is None:
         return None
-    losses = np.full((len(pilot), n_instances), np.nan)
+    losses = np.full((len(pilot), n_wanted), np.nan)
     for row, known in zip(losses, pilot, strict=True):
         for number, loss in known.items():
-            if number < n_instances:
+            if number < n_wanted:
                 row[number] = loss
     try:
         return detectable_effect(
             losses,
-            n_instances,
+            n_wanted,
             criterion=criteria[0],
             common_instances=not settings.get("reshuffle", False),
         )
@@ -174,38 +212,73 @@ def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | No
         return None
 
 
+def n_instances(trial: FrozenTrial) -> int:
+    """Return how many instances a trial has, trained or taken from a store."""
+    if trials.is_recorded(trial):
+        return len(trial.user_attrs[trials.LOSSES])
+    return trials.n_trainings(trial)
+
+
 def n_failures(trial: FrozenTrial) -> int:
     """Return how many instances of a trial failed."""
     return len(trial.user_attrs.get(trials.FAILURES, {}))
 
 
+def _reasons(own: list[FrozenTrial]) -> tuple[tuple[str, int], ...]:
+    told = Counter(
+        str(reason)
+        for trial in own
+        for reason in trial.user_attrs.get(trials.FAILURES, {}).values()
+    )
+    return tuple(told.most_common(_N_REASONS))
+
+
+def searched_by(study: Study) -> str | None:
+    """Return the name of the criterion of a search; None if it had several, or none."""
+    criteria = _criteria(study.user_attrs.get(trials.SETTINGS, {}), len(study.directions))
+    return criteria[0] if len(criteria) == 1 else None
+
+
+def _criteria(settings: Mapping[str, Any], n_objectives: int) -> tuple[str, ...]:
+    named = tuple(settings.get("criterion", ()))
+    return named if len(named) == n_objectives else ()
+
+
 def _value_names(study: Study, settings: dict[str, Any]) -> tuple[str, ...]:
     n = len(study.directions)
-    criteria = settings.get("criterion", [])
-    if len(criteria) == n:
-        return tuple(criteria)
+    if criteria := _criteria(settings, n):
+        return criteria
     if study.metric_names is not None:
         return tuple(study.metric_names)
     return ("value",) if n == 1 else tuple(f"value {i}" for i in range(n))
 
 
-def _own_trials(everything: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Leave out trials of dead workers that another trial went on with, and so repeats."""
-    continued = {
-        trial.user_attrs.get(trials.CONTINUES) for trial in everything if trials.is_recorded(trial)
+def _continued(everything: list[FrozenTrial]) -> set[int]:
+    """Return the numbers of trials of dead workers that another trial went on with."""
+    return {
+        trial.user_attrs[trials.CONTINUES]
+        for trial in everything
+        if trials.is_recorded(trial) and trials.CONTINUES in trial.user_attrs
     }
-    return [trial for trial in everything if trial.number not in continued]
 
 
-def _n_unpruned(everything: list[FrozenTrial], settings: dict[str, Any]) -> int | None:
-    n_instances = settings.get("n_instances")
-    if n_instances is None:
+def _n_trainings(everything: list[FrozenTrial], continued: set[int]) -> int:
+    """Return what was trained; what a dead trial trained, the one that went on did not."""
+    return sum(
+        trials.n_trainings(trial)
+        for trial in everything
+        if trials.is_recorded(trial) or trial.number not in continued
+    )
+
+
+def _n_spared(own: list[FrozenTrial], settings: dict[str, Any]) -> int | None:
+    n_wanted: int | None = settings.get("n_instances")
+    if n_wanted is None:
         return None
     return sum(
-        n_instances
+        max(0, n_wanted - n_instances(trial))
+        for trial in own
         if trials.is_recorded(trial) and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        else trials.n_trainings(trial)
-        for trial in _own_trials(everything)
     )
 
 

@@ -503,6 +503,19 @@ def test_select_maximises(here: Path, how: str) -> None:
     assert _load("choice", JOURNAL).direction == optuna.study.StudyDirection.MAXIMIZE
 
 
+def test_select_shows_spreads_positive(here: Path) -> None:
+    """The same losses, turned round: the same table."""
+    options = ["--no-progress", "--models", "grid.json", "--criterion", "std", "--n-select", "3"]
+    options += ["--rule", "halving", "--n-instances", "6", "--train-survivors"]
+    least = _succeeds("select", "a.log", "least", "train:objective", *options)
+    options += ["--direction", "maximize"]
+    most = _succeeds("select", "b.log", "most", "train:negative", *options)
+    for first in ("step", "model"):
+        assert _rows(most, first) == _rows(least, first)
+    assert "Best: model 2 with std 0." in most
+    assert "halving by std (smaller is better):" in most
+
+
 @pytest.mark.parametrize("storage", ["sqlite:///new.db", "new.log"])
 def test_select_begins_a_storage(here: Path, storage: str) -> None:
     _succeeds(*_select("choice", "--models", "models.json", storage=storage))
@@ -615,8 +628,8 @@ def test_report_of_a_robust_study(here: Path) -> None:
     n_trainings = sum(len(trial.user_attrs["robust:losses"]) for trial in study.trials)
     assert n_trainings < 40
     assert f"{len(complete)} complete, {10 - len(complete)} pruned, 0 failed, 0 running." in output
-    (told,) = re.findall(r"Trainings: (\d+), .* s\. Without pruning .* have been 40\.", output)
-    assert int(told) == n_trainings
+    told = re.findall(r"Trainings: (\d+), .* s\. (\d+) instances of stopped trials were", output)
+    assert told == [(str(n_trainings), str(40 - n_trainings))]
     assert "n_instances 4" in output
     rows = _rows(output, "trial")
     assert [row[0] for row in rows] == [str(trial.number) for trial in complete[:3]]
@@ -646,6 +659,9 @@ def test_report_shows_the_confirmation(here: Path) -> None:
     confirmed = _succeeds(*_confirm(JOURNAL, "robust", "--n-instances", "9"))
     reported = _succeeds("report", JOURNAL, "robust")
     assert reported.endswith(f"Confirmation, {confirmed}")
+    _load("robust", JOURNAL).add_trial(create_trial(value=-99.0))
+    reported = _succeeds("report", JOURNAL, "robust", "--n-trials", "0")
+    assert "The best trial of the search is now 10, with q3+iqr -99: it was not" in reported
 
 
 def test_report_goes_on_without_a_confirmation_that_it_cannot_read(here: Path) -> None:
@@ -712,8 +728,8 @@ def test_report_of_trials_in_every_state(here: Path) -> None:
         study.add_trial(create_trial(state=state, value=value, user_attrs=attrs))
     output = _succeeds("report", JOURNAL, "states")
     assert "1 complete, 2 pruned, 1 failed, 1 running, 1 waiting." in output
-    # 5 of the complete one, 2 of each pruned one, 1 of the one that runs.
-    assert "Trainings: 10, 2.2 s. Without pruning they would have been 16." in output
+    # 5 of the complete one, 2 of each pruned one and of the dead one, 1 of the one that runs.
+    assert "Trainings: 12, 2.2 s. 6 instances of stopped trials were not trained." in output
     assert _rows(output, "trial") == [["0", "2.5", "-", "-", "5", "1"]]
 
 
@@ -781,6 +797,10 @@ def test_report_as_html_with_the_curves_of_a_store(here: Path) -> None:
         (["--html", "none/a.html"], "there is no directory 'none'"),
         (["--html", "a.html", "--json"], "--html and --json exclude each other"),
         (["--store", "sqlite:///a.db"], "which only --html shows"),
+        (["--html", "a.html", "--store", "sqlite:///a.db"], "There is no file 'a.db'."),
+        (["--html", "a.html", "--experiment", "mine"], "--experiment mine says what of a store"),
+        (["--html", "a.html", "--version", "v1"], "--version v1 says what of a store"),
+        (["--version", "v1"], "--version v1 says what of a store"),
     ],
 )
 def test_report_as_html_refuses_what_cannot_be(

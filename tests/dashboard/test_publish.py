@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -159,6 +161,47 @@ def test_a_thousand_trials_take_less_than_300_kb_of_attributes(n_params: int) ->
     assert (
         sum(len(key) + len(json.dumps(value)) for key, value in attributes(study).items()) < 300e3
     )
+
+
+def test_publishing_asks_nothing_of_the_sampler() -> None:
+    """A grid gives every trial that begins a point, and refuses one that has finished."""
+    study = optuna.create_study(sampler=optuna.samplers.GridSampler({"x": [0.1, 0.2]}, seed=0))
+
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        return trial.suggest_float("x", -1, 1) + float(instance.rng.normal())
+
+    study.optimize(opr.MultiInstanceObjective(objective, n_instances=3), n_trials=1)
+    study.add_trial(create_trial(value=-9.0))
+    before = [trial.system_attrs for trial in study.trials]
+    publish(study)
+    assert "Place 1 of 2" in get_note(
+        SimpleNamespace(storage=study._storage, study=study, _trial_id=study.trials[1]._trial_id)
+    )
+    assert [trial.system_attrs for trial in study.trials] == before
+
+
+def test_what_was_read_last_is_written_last() -> None:
+    class Slow(optuna.storages.InMemoryStorage):
+        """Who reads the trials first gets them late."""
+
+        def get_all_trials(self, *args: Any, **kwargs: Any) -> list[optuna.trial.FrozenTrial]:
+            found = super().get_all_trials(*args, **kwargs)
+            if threading.current_thread() is early and not has_read.is_set():
+                has_read.set()
+                has_published.wait(timeout=0.5)
+            return found
+
+    has_read, has_published = threading.Event(), threading.Event()
+    study = optuna.create_study(storage=Slow())
+    study.add_trial(create_trial(value=1.0))
+    early = threading.Thread(target=publish, args=(study,))
+    early.start()
+    assert has_read.wait(timeout=60)
+    study.add_trial(create_trial(value=2.0))
+    publish(study)
+    has_published.set()
+    early.join()
+    assert "Trials: 2 complete" in get_note(study)
 
 
 @pytest.mark.parametrize("name", ["n_trials", "n_finalists"])

@@ -16,6 +16,15 @@ def test_a_section_is_replaced_where_it_stands() -> None:
     assert with_section(replaced, "") == f"{USERS}\n\nAnd more below."
 
 
+def test_the_users_indentation_stays() -> None:
+    """Four spaces make a block of code in Markdown, two at the end a new line."""
+    code, after = "    x = 1\n    y = 2  ", "    z = 3"
+    note = with_section(with_section(code, "first") + f"\n\n{after}", "second")
+    assert note.startswith(f"{code}\n\n[")
+    assert note.endswith(f")\n\n{after}")
+    assert with_section(note, "") == f"{code}\n\n{after}"
+
+
 def test_an_empty_note_is_our_section_alone() -> None:
     note = with_section("", "ours")
     assert note.splitlines()[2] == "ours"

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
+import shutil
+import subprocess
+import sys
+import threading
 
 import optuna
 from optuna.trial import create_trial
@@ -11,6 +16,7 @@ import pytest
 import optuna_robust as opr
 from optuna_robust.report import html_report
 from optuna_robust.report import write_html
+from optuna_robust.summary import study_report
 from tests.report.pages import Page
 from tests.searches import HOSTILE
 from tests.searches import robust_study
@@ -153,6 +159,17 @@ def test_a_confirmation_that_cannot_be_read_is_told_of() -> None:
     assert "The study's confirmation cannot be read" in Page(html_report(study)).text
 
 
+def test_a_spread_is_positive_in_a_study_that_maximises() -> None:
+    study = robust_study(confirmed=False, n_trials=6, direction="maximize")
+    named = study_report(study, n_trials=1).settings | {"criterion": ["std"]}
+    study.set_user_attr("robust:settings", named)
+    study.add_trial(create_trial(value=-0.5, user_attrs={"robust:losses": [1.0, 2.0]}))
+    text = Page(html_report(study)).text
+    assert "Robust search with Optuna: std (smaller is better)" in text
+    assert " 6 0.5 " in text
+    assert "-0.5 " not in text
+
+
 def test_missing_intervals_are_explained() -> None:
     study = robust_study(confirmed=False, n_trials=6)
     opr.confirm(
@@ -177,8 +194,22 @@ def test_failures_that_were_dropped_are_told_of() -> None:
 
     study.optimize(opr.MultiInstanceObjective(objective, 4, on_failure="drop"), n_trials=3)
     text = Page(html_report(study)).text
-    assert "which favours models that fail" in text
-    assert "instances that failed 3" in text
+    assert "which favours models that fail: the table of the best, and study.best_trial," in text
+    assert "instances that failed 3 of these 3 with FloatingPointError" in text
+
+
+def test_the_most_frequent_reasons_of_failures_are_told() -> None:
+    study = optuna.create_study()
+    study.set_user_attr("robust:settings", {"n_instances": 9, "criterion": ["mean"]})
+    reasons = ["b", "a", "a", HOSTILE, HOSTILE, HOSTILE, "c", "c" * 300, "c" * 300]
+    failures = {str(number): reason for number, reason in enumerate(reasons)}
+    attrs = {"robust:losses": ["worst"] * 9, "robust:failures": failures}
+    study.add_trial(create_trial(state=optuna.trial.TrialState.PRUNED, user_attrs=attrs))
+    html = html_report(study)
+    text = Page(html).text
+    told = f"of these 3 with {HOSTILE} of these 2 with a of these 2 with {'c' * 200}…"
+    assert f"instances that failed 9 {told} time of" in text
+    assert "<img" not in html
 
 
 def test_a_file_is_written_as_it_is(tmp_path: Path) -> None:
@@ -190,3 +221,50 @@ def test_a_file_is_written_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n_trials must be at least 0"):
         write_html(study, tmp_path / "report.html", n_trials=-1)
     assert (tmp_path / "report.html").read_bytes() == written
+
+
+def test_a_file_that_is_there_is_replaced_whole(tmp_path: Path) -> None:
+    """What somebody reads of the old one meanwhile stays what it was."""
+    study = robust_study(confirmed=False, n_trials=6)
+    write_html(study, tmp_path / "report.html", n_trials=1)
+    (tmp_path / "read.html").hardlink_to(tmp_path / "report.html")
+    before = (tmp_path / "read.html").read_bytes()
+    write_html(study, tmp_path / "report.html", n_trials=2)
+    assert (tmp_path / "read.html").read_bytes() == before
+    assert (tmp_path / "report.html").read_bytes() != before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["read.html", "report.html"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are Unix's")
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.daemon = True
+    reader.start()
+    write_html(optuna.create_study(), tmp_path / "pipe")
+    reader.join(timeout=60)
+    assert found[0].startswith(b"<!DOCTYPE html>")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_source_tree_that_is_not_installed_makes_reports(tmp_path: Path) -> None:
+    package = Path(opr.__file__).parent
+    shutil.copytree(package, tmp_path / "tree" / package.name)
+    code = (
+        "from importlib import metadata\n"
+        "found = metadata.Distribution.discover\n"
+        "metadata.Distribution.discover = lambda **options: iter(()) if options.get('name') == "
+        "'optuna-robust' else found(**options)\n"
+        "import optuna\n"
+        "from optuna_robust.report import html_report\n"
+        "print('optuna-robust ' in html_report(optuna.create_study()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "tree",
+    )
+    assert done.stdout == "True\n"

@@ -4,6 +4,7 @@ from dataclasses import replace
 import math
 
 import optuna
+from optuna.trial import create_trial
 import pytest
 
 from optuna_robust.report._sections import caveats
@@ -22,16 +23,14 @@ def test_times_have_the_unit_that_people_use(seconds: float, told: str) -> None:
     assert ("time of the trainings, added up", told) in costs(found).rows
 
 
-def test_what_was_spared_is_neither_trained_nor_reused() -> None:
+def test_what_was_spared_is_a_share_of_what_there_would_have_been() -> None:
     found = replace(
         study_report(robust_study(confirmed=False, n_trials=6), n_trials=1),
-        n_trainings=10,
-        n_reused=4,
+        n_spared=26,
         n_unpruned=40,
     )
     assert ("instances not trained, since trials were stopped", "26 (65 %)") in costs(found).rows
-    # Trials of other objectives, or of more instances than the settings say.
-    odd = replace(found, n_unpruned=0)
+    odd = replace(found, n_spared=0, n_unpruned=0)
     assert ("instances not trained, since trials were stopped", "0 (0 %)") in costs(odd).rows
 
 
@@ -47,6 +46,43 @@ def test_optimism_is_told_of_only_where_it_is_known_and_positive() -> None:
         )
         changed = replace(found, confirmation=replace(result, models=models))
         assert ("promised too much" in " ".join(in_short(changed))) == told
+
+
+def test_a_better_trial_after_the_confirmation_is_told_of() -> None:
+    study = robust_study()
+    assert len(in_short(study_report(study, n_trials=0))) == 1
+    study.add_trial(create_trial(value=-99.0))
+    take, now = in_short(study_report(study, n_trials=0))
+    assert take.startswith("Take trial ")
+    assert now.startswith("The best trial of the search is now 12, with q3+iqr -99:")
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_model_without_a_value_is_not_recommended(value: float) -> None:
+    found = study_report(robust_study(), n_trials=1)
+    result = found.confirmation
+    assert result is not None
+    models = tuple(replace(model, value=value) for model in result.models)
+    (told,) = in_short(replace(found, confirmation=replace(result, models=models)))
+    assert told.startswith("No confirmed model is usable")
+
+
+def test_a_confirmation_that_cannot_be_read_is_a_confirmation() -> None:
+    study = robust_study(confirmed=False, n_trials=6)
+    without = study_report(study, n_trials=1)
+    study.set_user_attr("robust:confirmation", {"format": "of the future"})
+    found = study_report(study, n_trials=1)
+    for sections in (in_short, caveats):
+        assert any("confirmed on fresh" in told for told in sections(without))
+        assert not any("confirmed on fresh" in told for told in sections(found))
+        assert any("cannot be read" in told for told in sections(found))
+
+
+def test_a_criterion_that_figures_cannot_know_is_told_of() -> None:
+    found = study_report(robust_study(confirmed=False, n_trials=6), n_trials=1)
+    settings = {**found.settings, "criterion": ["my_own"]}
+    assert not any("my_own" in told for told in caveats(found))
+    assert any("my_own" in told for told in caveats(replace(found, settings=settings)))
 
 
 def test_looks_that_intervals_do_not_know_of_are_told_of() -> None:

@@ -3,8 +3,13 @@ from __future__ import annotations
 import optuna
 from optuna.trial import create_trial
 from optuna.trial import TrialState
+import pytest
 
+from optuna_robust import Instance
 from optuna_robust import InstanceStore
+from optuna_robust import MultiInstanceObjective
+from optuna_robust.summary import best_trials
+from optuna_robust.summary import study_cost
 from optuna_robust.summary import study_report
 from tests.searches import robust_study
 
@@ -23,10 +28,60 @@ def test_instances_are_counted_by_what_became_of_them() -> None:
     continues = {"robust:continues": 1, "robust:n_reused": 2, "robust:losses": [6.0, "worst", 7.0]}
     study.add_trial(create_trial(state=TrialState.PRUNED, user_attrs=continues | failures))
     found = study_report(study, n_trials=5)
-    assert (found.n_trainings, found.n_reused, found.n_failures) == (4 + 3 + 1, 2, 3)
-    assert found.n_unpruned == 12
+    assert (found.n_trainings, found.n_reused, found.n_failures) == (4 + 2 + 3 + 1, 2, 3)
+    assert (found.n_spared, found.n_unpruned) == (1 + 1, 12)
     told = found.to_dict()
-    assert (told["n_trainings"], told["n_reused"], told["n_failures"]) == (8, 2, 3)
+    assert (told["n_trainings"], told["n_reused"], told["n_failures"]) == (10, 2, 3)
+    assert (told["n_spared"], told["n_trainings_without_pruning"]) == (2, 12)
+
+
+def test_trials_that_failed_or_run_spare_nothing() -> None:
+    study = optuna.create_study()
+    study.set_user_attr("robust:settings", {"n_instances": 5, "criterion": ["mean"]})
+    attrs = {"robust:losses": [1.0, 2.0, 3.0], "robust:n_reused": 2}
+    for state in (TrialState.FAIL, TrialState.RUNNING, TrialState.PRUNED):
+        study.add_trial(create_trial(state=state, user_attrs=attrs))
+    longer = {"robust:losses": [1.0] * 7}  # than the settings say
+    study.add_trial(create_trial(value=1.0, user_attrs=longer))
+    found = study_report(study, n_trials=5)
+    assert (found.n_trainings, found.n_reused) == (3 + 7, 6)
+    assert (found.n_spared, found.n_unpruned) == (2, 3 + 3 + 5 + 7)
+    assert "2 instances of stopped trials were not trained; 6 came from a store." in study_cost(
+        found
+    )
+
+
+def test_a_search_that_was_resumed_has_all_its_trainings() -> None:
+    """Killed after 6 of 10 instances, and started again."""
+    n_trained = 0
+
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        nonlocal n_trained
+        if n_trained == 6 and trial.number == 0:
+            raise KeyboardInterrupt
+        n_trained += 1
+        return trial.suggest_float("x", -1, 1) + float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    resumed = MultiInstanceObjective(objective, 10, store=InstanceStore())
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(resumed, n_trials=1)
+    study.optimize(resumed, n_trials=1)
+    found = study_report(study, n_trials=1)
+    assert found.n_trainings == n_trained == 10
+    assert (found.n_reused, found.n_spared, found.n_unpruned) == (6, 0, 10)
+    assert "Trainings: 10, " in study_cost(found)
+    (row,) = best_trials(found).rows
+    assert row[best_trials(found).header.index("instances")] == "10"
+    assert found.to_dict()["best_trials"][0]["n_instances"] == 10
+
+
+def test_a_trial_that_died_before_its_first_loss_trained_nothing() -> None:
+    study = optuna.create_study()
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    continues = {"robust:continues": 0, "robust:losses": [1.0, 2.0]}
+    study.add_trial(create_trial(value=1.5, user_attrs=continues))
+    assert study_report(study, n_trials=1).n_trainings == 2
 
 
 def test_what_a_store_gave_is_not_trained() -> None:

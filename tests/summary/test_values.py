@@ -17,6 +17,7 @@ from optuna_robust.summary import short_params
         (math.nan, "-"),
         (None, "-"),
         (7, "7"),
+        (-0.0, "0"),
     ],
 )
 def test_number(value: float | None, text: str) -> None:

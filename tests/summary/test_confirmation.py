@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from dataclasses import replace
+import math
+
+import optuna
+import pytest
+
+import optuna_robust as opr
+from optuna_robust.summary import confirmation_parts
+from optuna_robust.summary import confirmed_value
+from optuna_robust.summary import search_value
+from optuna_robust.summary import study_report
+from optuna_robust.summary import Table
+from tests.searches import robust_study
+
+
+def spread_study(direction: str, criterion: str = "std") -> optuna.Study:
+    sign = -1 if direction == "maximize" else 1
+
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        return sign * (x + (0.1 + abs(x)) * float(instance.rng.normal()))
+
+    study = optuna.create_study(direction=direction, sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(opr.MultiInstanceObjective(objective, 4, criterion=criterion), n_trials=4)
+    opr.confirm(study, objective, n_models=2, n_instances=12, criterion="std")
+    return study
+
+
+def told(study: optuna.Study) -> list[str | Table]:
+    found = study_report(study, n_trials=2)
+    assert found.confirmation is not None
+    return confirmation_parts(found.confirmation, found.searched_by)
+
+
+def test_spreads_are_positive_whatever_the_direction() -> None:
+    """The same losses, turned round: but for the direction nothing differs."""
+    minimised, maximised = told(spread_study("minimize")), told(spread_study("maximize"))
+    assert [part for part in minimised[1:] if not _is_cost(part)] == [
+        part for part in maximised[1:] if not _is_cost(part)
+    ]
+    assert str(minimised[0]).startswith("std of 12 fresh instances (minimize)")
+    assert str(maximised[0]).startswith("std of 12 fresh instances (smaller is better)")
+    models = maximised[1]
+    assert isinstance(models, Table)
+    for row in models.rows:
+        assert float(row[2]) > 0
+        assert float(row[3]) > 0
+        low, high = map(float, row[4].strip("[]").split(","))
+        assert 0 < low < high
+
+
+def _is_cost(part: str | Table) -> bool:
+    return isinstance(part, str) and "trainings took" in part
+
+
+def test_the_value_of_a_search_by_another_criterion_is_as_it_was() -> None:
+    study = spread_study("maximize", "q3")
+    result = study_report(study, n_trials=1).confirmation
+    assert result is not None
+    best = result.models[result.best_index]
+    assert search_value(result, best, "q3") == f"{best.search_value:.5g}"
+    assert confirmed_value(result, best).startswith(f"std {-best.value:.5g} [")
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_best_model_without_a_value_is_not_recommended(value: float) -> None:
+    result = study_report(robust_study(), n_trials=1).confirmation
+    assert result is not None
+    models = tuple(replace(model, value=value) for model in result.models)
+    parts = confirmation_parts(replace(result, models=models), "q3+iqr")
+    assert str(parts[-1]).startswith("No confirmed model is usable: even the best, trial ")
+    assert str(confirmation_parts(result, "q3+iqr")[-1]).startswith("Best: trial ")
