@@ -14,6 +14,7 @@ from benchmarks.calorimeter import validation_page
 from benchmarks.calorimeter.events import Events
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.simulation import simulate
+from benchmarks.pages import write_page
 
 
 pytest.importorskip("h5py")
@@ -70,7 +71,7 @@ def test_stopping_leaves_nothing_behind(
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "write_events", stop)
+    monkeypatch.setattr(command, "simulate_to_file", stop)
     assert main([*SIMULATE, "--out", str(tmp_path / "events.h5")]) == 130
     assert "was not written" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
@@ -95,7 +96,7 @@ def test_the_page_has_all_figures(events: dict[str, Events], tmp_path: Path) -> 
     for word in ("no pile-up", "Containment", "S-curve", "Photons", "Data set A", "Data set B"):
         assert word in titles
     page = tmp_path / "page.html"
-    validation_page.write_page(page, figures, "a table", "Clusters")
+    write_page(page, figures, "a table", "Clusters")
     text = page.read_text(encoding="utf-8")
     assert "a table" in text
     assert text.count('class="plotly-graph-div"') == len(figures)
