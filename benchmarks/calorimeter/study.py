@@ -110,7 +110,7 @@ class Study:
         )
         try:
             return robust_select(
-                NamedModels(self.events, self.problem, self.schedule),
+                NamedModels(self.events, self.problem, self.schedule, n_jobs=self.n_jobs),
                 models,
                 n_select=len(models),
                 rule="halving",

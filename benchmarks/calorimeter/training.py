@@ -34,6 +34,7 @@ def train(
     *,
     sample_size: int,
     judged_by: JudgedPart = "validation",
+    n_jobs: int = -1,
 ) -> TrainingResult:
     """Train instances of a model, each on its own sample; the loss is that of the last epoch.
 
@@ -50,6 +51,8 @@ def train(
             Events of a training sample.
         judged_by:
             Part that the losses are of.
+        n_jobs:
+            Processes on a CPU; -1: as many as there are cores.
     """
     settings = model.training
     return train_instances(
@@ -66,6 +69,7 @@ def train(
         scheduler=partial(settings.make_scheduler, sample_size=sample_size),
         scheduler_interval="step",
         evaluate_every=settings.n_epochs,
+        n_jobs=n_jobs,
     )
 
 
@@ -82,12 +86,15 @@ class NamedModels:
             Of the networks' learning rates.
         judged_by:
             Part that the losses are of.
+        n_jobs:
+            Processes on a CPU for several instances at once; -1: as many as there are cores.
     """
 
     events: Path
     problem: Problem
     schedule: Schedule = "cosine"
     judged_by: JudgedPart = "validation"
+    n_jobs: int = -1
 
     def __call__(self, trial: BaseTrial, instances: Sequence[Instance]) -> list[float]:
         """Return a loss for each instance."""
@@ -104,7 +111,13 @@ class NamedModels:
         self, model: Model, parts: Parts, size: int, instances: Sequence[Instance]
     ) -> list[float]:
         trained = train(
-            model, parts, self.problem, instances, sample_size=size, judged_by=self.judged_by
+            model,
+            parts,
+            self.problem,
+            instances,
+            sample_size=size,
+            judged_by=self.judged_by,
+            n_jobs=self.n_jobs,
         )
         losses: list[float] = trained.losses.tolist()
         return losses
