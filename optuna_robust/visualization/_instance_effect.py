@@ -12,6 +12,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from optuna_robust.arguments import check_count
 from optuna_robust.comparison import AdditiveFit
 from optuna_robust.comparison import fit_additive
+from optuna_robust.criteria import FloatArray
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import CriterionLike
 from optuna_robust.visualization._models import Models
@@ -179,14 +180,8 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
     name = _style.escaped(info.loss_name, 40)
     title, x_title, y_title = f"{_TITLE} on {name}", "instance number", "effect"
     differences = np.array(info.differences, dtype=np.float64)
-    sizes = np.abs(differences[~np.isnan(differences)])
-    if info.why_not or not len(sizes):
+    if info.why_not or np.isnan(differences).all():
         return _style.empty(title, info.why_not or "All instances failed.", x_title, y_title)
-    worse_is_positive = info.direction == "minimize"
-    colors = [_style.BLUE, "#FFFFFF", _style.VERMILLION]
-    if not worse_is_positive:
-        colors.reverse()
-    full = float(np.quantile(sizes, _FULL_COLOR)) or float(sizes.max()) or 1.0
     n = len(info.numbers)
     labelled = list(range(0, n, math.ceil(n / _MOST_LABELS)))
     first, last = min(info.instances) - 0.5, max(info.instances) + 0.5
@@ -225,6 +220,15 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
             line={"width": 0},
             fillcolor="#D0D0D0",
         )
+    _add_effects(figure, info)
+    _add_heat_map(figure, info, differences)
+    _add_marks(figure, info, marks_at)
+    _add_failures(figure, info)
+    return figure
+
+
+def _add_effects(figure: go.Figure, info: _InstanceEffectInfo) -> None:
+    worse_is_positive = info.direction == "minimize"
     figure.add_trace(
         go.Bar(
             x=info.instances,
@@ -239,10 +243,18 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
             showlegend=False,
         )
     )
+
+
+def _add_heat_map(figure: go.Figure, info: _InstanceEffectInfo, differences: FloatArray) -> None:
+    colors = [_style.BLUE, "#FFFFFF", _style.VERMILLION]
+    if info.direction != "minimize":
+        colors.reverse()
+    sizes = np.abs(differences[~np.isnan(differences)])
+    full = float(np.quantile(sizes, _FULL_COLOR)) or float(sizes.max()) or 1.0
     figure.add_trace(
         go.Heatmap(
             x=info.instances,
-            y=list(range(n)),
+            y=list(range(len(info.numbers))),
             z=differences.astype(np.float32),
             zmin=-full,
             zmax=full,
@@ -262,14 +274,18 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
             yaxis="y2",
         )
     )
+
+
+def _add_marks(figure: go.Figure, info: _InstanceEffectInfo, at: float) -> None:
+    """Add a mark for each model, which tells its number, n and hyperparameters."""
     for group, color, finished in zip(
         info.group_names, (_style.FINISHED, _style.STOPPED), (True, False), strict=True
     ):
-        places = [place for place in range(n) if info.finished[place] == finished]
+        places = [place for place in range(len(info.numbers)) if info.finished[place] == finished]
         if places:
             figure.add_trace(
                 go.Scatter(
-                    x=np.full(len(places), marks_at),
+                    x=np.full(len(places), at),
                     y=places,
                     mode="markers",
                     marker={"color": color, "size": 7, "symbol": "square"},
@@ -281,6 +297,9 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
                     yaxis="y2",
                 )
             )
+
+
+def _add_failures(figure: go.Figure, info: _InstanceEffectInfo) -> None:
     if info.failed:
         figure.add_trace(
             go.Scatter(
@@ -299,4 +318,3 @@ def _get_instance_effect_plot(info: _InstanceEffectInfo) -> go.Figure:
                 yaxis="y2",
             )
         )
-    return figure
