@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optuna_robust.arguments import check_count
+from optuna_robust.trials import n_instances_of
 from optuna_robust.trials import n_trainings
 
 
@@ -37,16 +38,21 @@ class MaxInstancesCallback:
     Args:
         n_instances:
             Number of trainings after which the study stops.
+        count_reused:
+            Count instances that were taken from a store, too, so that a study that is started
+            again from its store ends where it would have ended. Default: False.
 
     Raises:
-        ValueError: If it is less than 1.
+        ValueError: If n_instances is less than 1.
     """
 
-    def __init__(self, n_instances: int) -> None:
+    def __init__(self, n_instances: int, *, count_reused: bool = False) -> None:
         self._n_instances = check_count("n_instances", n_instances, minimum=1)
+        self._count_reused = bool(count_reused)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Stop the study if the budget is spent; called by ``study.optimize``."""
         finished = study.get_trials(deepcopy=False)
-        if sum(n_trainings(each) for each in finished) >= self._n_instances:
+        count = n_instances_of if self._count_reused else n_trainings
+        if sum(count(each) for each in finished) >= self._n_instances:
             study.stop()

@@ -208,11 +208,18 @@ def _losses_or_value(trial: FrozenTrial, sign: int) -> dict[int, float]:
     return {0: sign * values[0] if math.isfinite(values[0]) else math.inf}
 
 
-def n_trainings(trial: FrozenTrial) -> int:
-    """Return how many instances a trial trained; one for any ordinary finished trial."""
+def n_instances_of(trial: FrozenTrial) -> int:
+    """Return how many instances a trial has; one for any ordinary finished trial."""
     if is_recorded(trial):
-        return len(trial.user_attrs[LOSSES]) - int(trial.user_attrs.get(N_REUSED, 0))
+        return len(trial.user_attrs[LOSSES])
     return int(trial.state.is_finished())
+
+
+def n_trainings(trial: FrozenTrial) -> int:
+    """Return how many of a trial's instances were trained, not taken from a store."""
+    if is_recorded(trial):
+        return n_instances_of(trial) - int(trial.user_attrs.get(N_REUSED, 0))
+    return n_instances_of(trial)
 
 
 class FinishedTrials:

@@ -4,6 +4,7 @@ import optuna
 import pytest
 
 from optuna_robust import Instance
+from optuna_robust import InstanceStore
 from optuna_robust import MaxInstancesCallback
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import RobustnessPruner
@@ -48,6 +49,18 @@ def test_an_earlier_run_of_the_study_counts() -> None:
     study.optimize(objective, n_trials=2)
     study.optimize(objective, callbacks=[MaxInstancesCallback(12)])
     assert len(study.trials) == 3
+
+
+@pytest.mark.parametrize(("count_reused", "n_trials"), [(True, 3), (False, 6)])
+def test_instances_from_a_store_count_if_asked(count_reused: bool, n_trials: int) -> None:
+    store = InstanceStore()
+    objective = MultiInstanceObjective(noisy, 4, store=store)
+    for _ in range(2):
+        study = optuna.create_study(
+            sampler=optuna.samplers.RandomSampler(seed=0), pruner=optuna.pruners.NopPruner()
+        )
+        study.optimize(objective, callbacks=[MaxInstancesCallback(12, count_reused=count_reused)])
+    assert len(study.trials) == n_trials
 
 
 @pytest.mark.parametrize("n_instances", [0, -3])

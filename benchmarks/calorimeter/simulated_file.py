@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+import json
 from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.calorimeter.events_file import EventsFile
 from benchmarks.calorimeter.events_file import write_events
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.simulation import blocks
 from optuna_robust.progress import seconds_between_updates
+
+
+# Of the events that benchmarks make for themselves.
+_SEED = 0
 
 
 def simulate_to_file(path: Path, dataset: str, n: int, *, seed: int, n_jobs: int) -> None:
@@ -42,3 +48,15 @@ def simulate_to_file(path: Path, dataset: str, n: int, *, seed: int, n_jobs: int
             about={"dataset": dataset, "seed": seed, "constants": asdict(setting)},
             on_written=bar.update,
         )
+
+
+def simulated_events(folder: Path, dataset: str, n: int, n_jobs: int) -> Path:
+    """Return a file of simulated events, made once, and again if its constants were changed.
+
+    Arguments are those of :func:`simulate_to_file`; the file is named after them.
+    """
+    path = folder / f"events-{dataset}-{n}.h5"
+    constants = json.loads(json.dumps(asdict(DATASETS[dataset])))
+    if not path.exists() or EventsFile(path, check_values=False).about["constants"] != constants:
+        simulate_to_file(path, dataset, n, seed=_SEED, n_jobs=n_jobs)
+    return path

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from dataclasses import dataclass
-import json
 from pathlib import Path
 
 import loky
 import numpy as np
 
-from benchmarks.calorimeter.events_file import EventsFile
 from benchmarks.calorimeter.setting import DATASETS
-from benchmarks.calorimeter.simulated_file import simulate_to_file
+from benchmarks.calorimeter.simulated_file import simulated_events
 from benchmarks.options import at_least
 
 
 _PROBLEMS = ("energy", "position")
-_SEED = 0
 _STORE = "calorimeter-instances.db"
 
 
@@ -147,7 +143,8 @@ def _run(
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         study = Study(
-            events=args.events or _simulated(args.out, args.dataset, preset.n_events, n_jobs),
+            events=args.events
+            or simulated_events(args.out, args.dataset, preset.n_events, n_jobs),
             problem=args.problem,
             schedule=args.schedule,
             n_instances=args.instances or preset.n_instances,
@@ -173,12 +170,3 @@ def _run(
         result.save(args.out / f"{stem}{part}.h5")
     print(f"Figures: {args.out / stem}.html; losses: {args.out / stem}*.h5")
     return 0
-
-
-def _simulated(out: Path, dataset: str, n: int, n_jobs: int) -> Path:
-    """Return a file of simulated events, made once, and again if its constants were changed."""
-    path = out / f"events-{dataset}-{n}.h5"
-    constants = json.loads(json.dumps(asdict(DATASETS[dataset])))
-    if not path.exists() or EventsFile(path, check_values=False).about["constants"] != constants:
-        simulate_to_file(path, dataset, n, seed=_SEED, n_jobs=n_jobs)
-    return path

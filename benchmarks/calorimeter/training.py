@@ -73,6 +73,24 @@ def train(
     )
 
 
+def judge_baseline(
+    name: str,
+    parts: Parts,
+    problem: Problem,
+    instance: Instance,
+    *,
+    sample_size: int,
+    judged_by: JudgedPart = "validation",
+) -> float:
+    """Fit a baseline to an instance's sample, and return its loss on a part.
+
+    Arguments are those of :func:`train`.
+    """
+    sample = parts.sample(instance.sample(parts.n_population, sample_size))
+    judges = parts.validation if judged_by == "validation" else parts.test
+    return fit_and_judge(name, sample, judges, problem, seed=instance.seed)
+
+
 @dataclass(frozen=True)
 class NamedModels:
     """Objective of published models and baselines: a name, and the size of the training sample.
@@ -105,7 +123,17 @@ class NamedModels:
             model = PUBLISHED[name]
             model = replace(model, training=replace(model.training, schedule=self.schedule))
             return self._of_network(model, parts, size, instances)
-        return [self._of_baseline(name, parts, size, instance) for instance in instances]
+        return [
+            judge_baseline(
+                name,
+                parts,
+                self.problem,
+                instance,
+                sample_size=size,
+                judged_by=self.judged_by,
+            )
+            for instance in instances
+        ]
 
     def _of_network(
         self, model: Model, parts: Parts, size: int, instances: Sequence[Instance]
@@ -121,8 +149,3 @@ class NamedModels:
         )
         losses: list[float] = trained.losses.tolist()
         return losses
-
-    def _of_baseline(self, name: str, parts: Parts, size: int, instance: Instance) -> float:
-        sample = parts.sample(instance.sample(parts.n_population, size))
-        judges = parts.validation if self.judged_by == "validation" else parts.test
-        return fit_and_judge(name, sample, judges, self.problem, seed=instance.seed)

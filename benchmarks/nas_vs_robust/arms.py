@@ -1,158 +1,233 @@
-"""The two arms: one search, and fresh instances of its winner."""
+"""The arms: one search each, all with the same number of trainings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import time
+from dataclasses import replace
+import math
 from typing import Any
-from typing import get_args
-from typing import Literal
-from typing import TypeAlias
 
 import optuna
+from optuna.pruners import BasePruner
+from optuna.pruners import NopPruner
+from optuna.pruners import WilcoxonPruner
+from optuna.samplers import RandomSampler
 from optuna.samplers import TPESampler
-from optuna.storages import InMemoryStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import BaseTrial
-from optuna.trial import FixedTrial
-from optuna.trial import Trial
-from optuna.trial import TrialState
 
-from benchmarks.tasks import Part
-from benchmarks.tasks import Task
-from optuna_robust import Instance
+from benchmarks.nas_vs_robust.plan import ArmName
+from benchmarks.nas_vs_robust.plan import N_AGAIN
+from benchmarks.nas_vs_robust.plan import N_RETRAINED
+from optuna_robust import InstanceStore
 from optuna_robust import MaxInstancesCallback
 from optuna_robust import MultiInstanceObjective
+from optuna_robust import robust_select
 from optuna_robust import RobustnessPruner
-from optuna_robust.trials import n_trainings
-
-
-ArmName: TypeAlias = Literal["nas", "robust"]
-ARMS: tuple[ArmName, ...] = get_args(ArmName)
+from optuna_robust import SelectionResult
+from optuna_robust import trials
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What every search is given.
+class Given:
+    """What an arm is given.
 
     Args:
+        suggest:
+            Draws a model from the search space.
+        objective:
+            Of one instance, or of several.
         trainings:
-            Instances that a search may train.
+            That it may spend.
         n_instances:
-            Instances of a model in the robust arm.
-        confirmations:
-            Fresh instances of each winner.
+            Of a model, for arms that leave it open.
+        seed:
+            Of the sampler and of all instances.
+        store:
+            Of all instances.
+        storage:
+            Where the study is kept.
+        study_name:
+            How it is called there.
     """
 
+    suggest: Callable[[BaseTrial], object]
+    objective: Callable[..., Any]
     trainings: int
     n_instances: int
-    confirmations: int
+    seed: int
+    store: InstanceStore
+    storage: BaseStorage
+    study_name: str
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one search found, and what its winner is worth when it is trained again."""
-
-    arm: ArmName
-    seed: int
-    n_trainings: int
-    n_trials: int
-    n_pruned: int
-    seconds: float
-    params: dict[str, Any]
-    search_losses: tuple[float, ...]
-    fresh_losses: tuple[float, ...]
-
-
-def run_arm(
-    arm: ArmName,
-    task: Task,
-    plan: Plan,
-    *,
-    seed: int,
-    study_name: str,
-    storage: InMemoryStorage,
-    on_training: Callable[[], object],
-) -> Outcome:
-    """Search, and train the winner on fresh instances that are judged on the test part.
-
-    Both arms' winners are trained on the same fresh instances, so that they are compared in
-    pairs.
+class Winner:
+    """What a search ends with.
 
     Args:
-        arm:
-            Which arm.
-        task:
-            The task, split by the same seed.
-        plan:
-            What the search is given.
-        seed:
-            Seed of the sampler and of all instances.
-        study_name:
-            Name of the study that is created.
-        storage:
-            Where it is created.
-        on_training:
-            Called after every training.
+        params:
+            The model.
+        criterion:
+            What it was chosen by.
+        losses:
+            Of it, by which it was chosen.
+        n_trainings:
+            Of the whole search.
+        seconds:
+            These took.
+        study:
+            All models.
     """
 
-    def loss(trial: BaseTrial, instance: Instance, part: Part) -> float:
-        value = task.loss(trial, instance, part=part)
-        on_training()
-        return value
+    params: dict[str, Any]
+    criterion: str
+    losses: tuple[float, ...]
+    n_trainings: int
+    seconds: float
+    study: Study
 
-    def objective(trial: Trial, instance: Instance) -> float:
-        return loss(trial, instance, "validation")
 
-    start = time.perf_counter()
+def _nas(given: Given) -> Winner:
+    """Train every model once, each with another seed; the best number wins."""
+    study = _optimized(given, 1, criterion="mean", reshuffle=True)
+    return _best_of(study, "mean")
+
+
+def _nas_retrained(given: Given) -> Winner:
+    """Train every model once, then the best ones again; the best mean of these wins."""
+    again = N_RETRAINED * N_AGAIN
+    study = _optimized(
+        replace(given, trainings=given.trainings - again), 1, criterion="mean", reshuffle=True
+    )
+    result = robust_select(
+        given.objective,
+        study,
+        n_models=N_RETRAINED,
+        criterion="mean",
+        rule="halving",
+        n_instances=N_AGAIN,
+        n_warmup_instances=N_AGAIN - 1,
+        seed=given.seed,
+        store=given.store,
+    )
+    return _selected(result, study, n_before=_n_trainings(study), seconds_before=_seconds(study))
+
+
+def _mean_of_5(given: Given) -> Winner:
+    """Train every model five times; the best mean wins."""
+    return _best_of(_optimized(given, 5, criterion="mean"), "mean")
+
+
+def _wilcoxon(given: Given) -> Winner:
+    """Stop models that Optuna's test of pairs finds worse than the best; the best mean wins."""
+    study = _optimized(given, given.n_instances, criterion="mean", pruner=WilcoxonPruner())
+    return _best_of(study, "mean")
+
+
+def _robust(given: Given) -> Winner:
+    """Several instances of every model, pruned by their level and spread, by which one wins."""
+    pruner = RobustnessPruner()
+    study = _optimized(given, given.n_instances, criterion=None, pruner=pruner)
+    return _best_of(study, "q3+iqr")
+
+
+def _robust_select(given: Given) -> Winner:
+    """Race random models, half as many as trainings."""
+    sampled = optuna.create_study(sampler=RandomSampler(seed=given.seed))
+    models = []
+    for _ in range(given.trainings // 2):
+        trial = sampled.ask()
+        given.suggest(trial)
+        models.append(trial.params)
+    study = optuna.create_study(storage=given.storage, study_name=given.study_name)
+    result = robust_select(
+        given.objective,
+        models,
+        max_trainings=given.trainings,
+        seed=given.seed,
+        store=given.store,
+        study=study,
+    )
+    return _selected(result, study, n_before=0, seconds_before=0.0)
+
+
+SEARCHES: dict[ArmName, Callable[[Given], Winner]] = {
+    "nas": _nas,
+    "nas-retrained": _nas_retrained,
+    "mean-of-5": _mean_of_5,
+    "wilcoxon": _wilcoxon,
+    "robust": _robust,
+    "robust-select": _robust_select,
+}
+
+
+def _optimized(
+    given: Given,
+    n_instances: int,
+    *,
+    criterion: str | None,
+    pruner: BasePruner | None = None,
+    reshuffle: bool = False,
+) -> Study:
     study = optuna.create_study(
-        storage=storage,
-        study_name=study_name,
-        sampler=TPESampler(seed=seed),
-        pruner=RobustnessPruner() if arm == "robust" else optuna.pruners.NopPruner(),
+        storage=given.storage,
+        study_name=given.study_name,
+        sampler=TPESampler(seed=given.seed),
+        pruner=pruner or NopPruner(),
     )
     study.optimize(
-        MultiInstanceObjective(objective, plan.n_instances, seed=seed)
-        if arm == "robust"
-        else _train_once(objective, seed),
-        callbacks=[MaxInstancesCallback(plan.trainings)],
-    )
-    seconds = time.perf_counter() - start
-
-    winner = FixedTrial(study.best_params)
-    return Outcome(
-        arm=arm,
-        seed=seed,
-        n_trainings=sum(n_trainings(trial) for trial in study.trials),
-        n_trials=len(study.trials),
-        n_pruned=len(study.get_trials(states=[TrialState.PRUNED])),
-        seconds=seconds,
-        params=study.best_params,
-        search_losses=_search_losses(study),
-        fresh_losses=tuple(
-            loss(winner, instance, "test") for instance in fresh_instances(plan, seed=seed)
+        MultiInstanceObjective(
+            given.objective,
+            n_instances,
+            criterion=criterion,
+            seed=given.seed,
+            reshuffle=reshuffle,
+            store=given.store,
         ),
+        # A search that goes on from the store ends where it would have ended.
+        callbacks=[MaxInstancesCallback(given.trainings, count_reused=True)],
+    )
+    return study
+
+
+def _best_of(study: Study, criterion: str) -> Winner:
+    return Winner(
+        study.best_params,
+        criterion,
+        tuple(trials.oriented_losses(study.best_trial, sign=1).values()),
+        _n_trainings(study),
+        _seconds(study),
+        study,
     )
 
 
-def fresh_instances(plan: Plan, *, seed: int) -> list[Instance]:
-    """Return instances with seeds and numbers that no search of this seed has used."""
-    first = plan.trainings + plan.n_instances
-    return [
-        Instance(number, study_seed=seed, phase="confirmation")
-        for number in range(first, first + plan.confirmations)
-    ]
+def _selected(
+    result: SelectionResult, study: Study, *, n_before: int, seconds_before: float
+) -> Winner:
+    losses = result.losses[result.best_index][: result.best_n_instances]
+    return Winner(
+        result.best_params,
+        result.criterion,
+        tuple(float(loss) for loss in losses),
+        n_before + result.n_trainings + result.n_reused,
+        seconds_before + result.seconds,
+        study,
+    )
 
 
-def _train_once(
-    objective: Callable[[Trial, Instance], float], seed: int
-) -> Callable[[Trial], float]:
-    """Return today's practice: every model is trained once, each with another seed."""
-    return lambda trial: objective(trial, Instance(trial.number, study_seed=seed))
+def _n_trainings(study: Study) -> int:
+    return sum(trials.n_instances_of(trial) for trial in study.trials)
 
 
-def _search_losses(study: Study) -> tuple[float, ...]:
-    """Return the losses that the winner was chosen by."""
-    best = study.best_trial
-    return tuple(best.user_attrs.get("robust:losses", [best.value]))
+def _seconds(study: Study) -> float:
+    return math.fsum(
+        second for trial in study.trials for second in trial.user_attrs.get(trials.SECONDS, [])
+    )
+
+
+def describe(arm: ArmName) -> str:
+    """Return what an arm does, in a sentence."""
+    return (SEARCHES[arm].__doc__ or "").strip()

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
+import hashlib
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from importlib.util import find_spec
-import json
 import os
 from pathlib import Path
+import platform
 from typing import Any
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from benchmarks.nas_vs_robust import report
+from benchmarks.nas_vs_robust import files
 from benchmarks.nas_vs_robust.archive import Archive
-from benchmarks.nas_vs_robust.archive import digest
-from benchmarks.nas_vs_robust.archive import OtherSettingsError
-from benchmarks.nas_vs_robust.arms import ArmName
-from benchmarks.nas_vs_robust.arms import ARMS
-from benchmarks.nas_vs_robust.arms import Plan
-from benchmarks.nas_vs_robust.runner import run_searches
+from benchmarks.nas_vs_robust.measure import measure
+from benchmarks.nas_vs_robust.measure import n_timed
+from benchmarks.nas_vs_robust.plan import ARMS
+from benchmarks.nas_vs_robust.plan import fewest_trainings
+from benchmarks.nas_vs_robust.plan import Numbers
+from benchmarks.nas_vs_robust.plan import Plan
+from benchmarks.nas_vs_robust.plan import PRESETS
+from benchmarks.nas_vs_robust.report import Findings
+from benchmarks.nas_vs_robust.work import Bench
+from benchmarks.nas_vs_robust.work import check_sample_sizes
 from benchmarks.options import at_least
+from benchmarks.tasks import Setting
 from benchmarks.tasks import TaskCard
 from benchmarks.tasks import TASKS
 import optuna_robust
@@ -38,113 +46,177 @@ _NAME = "nas-vs-robust"
 _FEWEST_INSTANCES = 3
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A plan, and for how many search seeds."""
-
-    plan: Plan
-    n_seeds: int
-
-
-PRESETS: dict[str, Preset] = {
-    "quick": Preset(Plan(trainings=400, n_instances=8, confirmations=24), n_seeds=6),
-    "full": Preset(Plan(trainings=4000, n_instances=10, confirmations=100), n_seeds=20),
-}
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this command to those of ``python -m benchmarks``."""
     parser = subparsers.add_parser(
         _NAME,
-        help="search as today, one training a model, against the robust search at equal cost",
+        help="search as today, one training a model, against robust searches at equal cost",
         description=(
-            "Searches with TPE, one training a model (nas), and with MultiInstanceObjective and "
-            "RobustnessPruner (robust), both with the same number of trainings; then trains each "
-            "winner on fresh instances and judges it on the test part. Searches that are in "
-            "OUT/nas-vs-robust.db are not run again: after Ctrl-C, give the same command."
+            "Searches for a model as today, with TPE and one training a model (nas), and in ways "
+            "that look at several instances, all with the same number of trainings; then trains "
+            "each winner on fresh instances and judges it on the test part. What is in "
+            f"OUT/{_NAME}.db is not trained again: after Ctrl-C or a kill, give the same command."
         ),
     )
     parser.add_argument(
-        "--task", choices=TASKS, default="digits", help="what to search; default: %(default)s"
+        "--task",
+        choices=TASKS,
+        default="energy",
+        help="; ".join(f"{name}: {card.about}" for name, card in TASKS.items())
+        + "; default: %(default)s",
     )
     parser.add_argument(
         "--preset",
         choices=PRESETS,
         default="quick",
-        help="numbers for a look (minutes) or for publication (hours), which the options below "
-        "override; default: %(default)s",
+        help="quick: minutes on 2 cores; standard: up to 90 minutes; paper: meant for a GPU. The "
+        "options below override it; default: %(default)s",
+    )
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        choices=ARMS,
+        metavar="ARM",
+        help=f"of {', '.join(ARMS)}; quick: {', '.join(PRESETS['quick'].arms)}; standard: "
+        f"{', '.join(PRESETS['standard'].arms)}; paper: all",
     )
     for option, minimum, meaning in (
-        ("--seeds", 1, f"search seeds; {_in_presets(lambda preset: preset.n_seeds)}"),
+        ("--seeds", 1, f"search seeds; {_in_presets(lambda preset: preset.seeds)}"),
         (
             "--trainings",
             _FEWEST_INSTANCES,
-            f"trainings of each search; {_in_presets(lambda preset: preset.plan.trainings)}",
+            f"trainings of each search; {_in_presets(lambda preset: preset.trainings)}",
         ),
         (
             "--n-instances",
             _FEWEST_INSTANCES,
-            "instances of a model in the robust arm; "
-            f"{_in_presets(lambda preset: preset.plan.n_instances)}",
+            "instances of a model in the arms robust and wilcoxon; "
+            f"{_in_presets(lambda preset: preset.n_instances)}",
         ),
         (
             "--confirmations",
             _FEWEST_INSTANCES,
-            "fresh instances of each winner; "
-            f"{_in_presets(lambda preset: preset.plan.confirmations)}",
+            "fresh instances of each winner and fixed model; "
+            f"{_in_presets(lambda preset: preset.confirmations)}",
         ),
-        ("--jobs", 1, "processes; default: as many as cores"),
+        ("--jobs", 1, "processes; default: as many as cores, one on a GPU"),
     ):
         parser.add_argument(option, type=at_least(minimum), metavar="N", help=meaning)
+    parser.add_argument(
+        "--sample-sizes",
+        nargs="+",
+        type=at_least(1),
+        metavar="N",
+        help="of training samples; searches use the largest; default: those of task and preset",
+    )
+    parser.add_argument(
+        "--events",
+        type=Path,
+        metavar="FILE",
+        help="energy, position: events of your own, as HDF5; default: they are simulated into OUT",
+    )
+    parser.add_argument(
+        "--dataset",
+        choices=("A", "B"),
+        default="B",
+        help="energy, position: that is simulated, A: energies flat, normal incidence, B: a "
+        "falling spectrum with angles; default: %(default)s",
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=("constant", "cosine"),
+        default="constant",
+        help="energy, position: of learning rates, constant or annealed to zero; "
+        "default: %(default)s",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder; default: %(default)s"
     )
     parser.set_defaults(run=lambda args, command: _run(parser, args, command))
 
 
-def _in_presets(number: Callable[[Preset], int]) -> str:
+def _in_presets(number: Callable[[Numbers], int]) -> str:
     return ", ".join(f"{name}: {number(preset)}" for name, preset in PRESETS.items())
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str) -> int:
-    plan, n_seeds = _chosen(parser, args)
     card = TASKS[args.task]
+    numbers, plan = _chosen(parser, args, card)
     versions = _versions(parser, card)
-    settings = {"task": args.task, **asdict(plan), **versions, "code fingerprint": _code(card)}
-    archive = _open_archive(parser, args.out, settings)
-    wanted: list[tuple[ArmName, int]] = [(arm, seed) for seed in range(n_seeds) for arm in ARMS]
+    n_jobs = args.jobs or _default_jobs(card)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        finished = _finish(archive, card, plan, wanted, n_jobs=args.jobs or os.cpu_count() or 1)
-    finally:
-        archive.close()
-    if not finished:
+        bench, archive, settings = _open(
+            parser, args, card, plan, versions=versions, n_jobs=n_jobs
+        )
+        try:
+            outcomes, timed, rows = measure(
+                archive,
+                bench,
+                plan,
+                arms=numbers.arms,
+                seeds=numbers.seeds,
+                rows=card.rows.get(args.preset, ()),
+                n_jobs=n_jobs,
+            )
+        finally:
+            archive.close()
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on with what is not finished.")
         return 130
-    about = {
-        "task": args.task,
-        "loss": card.loss,
-        "command": command,
-        "date": datetime.now(UTC).date().isoformat(),
-        "settings": settings,
-        "versions": versions,
-    }
-    _write(args.out, [archive[search] for search in wanted], about)
+    except BrokenProcessPool:
+        print("A process was killed. The same command goes on with what is not finished.")
+        return 1
+    found = Findings(
+        plan,
+        tuple(outcomes),
+        tuple(timed),
+        n_timed(plan),
+        tuple(rows),
+        {
+            "task": args.task,
+            "about": card.about,
+            "loss": card.loss,
+            "command": command,
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{platform.system()}, {os.cpu_count()} cores, {n_jobs} processes",
+            "settings": settings,
+            "versions": versions,
+        },
+    )
+    print(f"\n{files.write(args.out, _NAME, found)}")
+    print(f"Figures: {args.out / _NAME}.html; numbers: {_NAME}.json, {_NAME}.h5.")
+    print(f"See every trial: optuna-dashboard sqlite:///{args.out / _NAME}.db")
     return 0
 
 
-def _chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[Plan, int]:
+def _chosen(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, card: TaskCard
+) -> tuple[Numbers, Plan]:
     """Return the preset's numbers, with the user's in their place."""
-    preset = PRESETS[args.preset]
-    numbers = {
-        name: number if getattr(args, name) is None else getattr(args, name)
-        for name, number in asdict(preset.plan).items()
-    }
+    given = {name: getattr(args, name) for name in asdict(PRESETS[args.preset])}
+    numbers = replace(
+        PRESETS[args.preset],
+        **{name: value for name, value in given.items() if value is not None},
+    )
     for name in ("trainings", "confirmations"):
-        if numbers[name] < numbers["n_instances"]:
+        if getattr(numbers, name) < numbers.n_instances:
             parser.error(
-                f"--{name} must be at least --n-instances ({numbers['n_instances']}), "
-                f"but was {numbers[name]}"
+                f"--{name} must be at least --n-instances ({numbers.n_instances}), "
+                f"but was {getattr(numbers, name)}"
             )
-    return Plan(**numbers), preset.n_seeds if args.seeds is None else args.seeds
+    for arm in numbers.arms:
+        if numbers.trainings < fewest_trainings(arm):
+            parser.error(
+                f"--trainings must be at least {fewest_trainings(arm)} for the arm {arm}, "
+                f"but was {numbers.trainings}"
+            )
+    if card.n_events is None and args.events is not None:
+        parser.error(f"--events goes with energy and position, but --task was {args.task}")
+    sizes = tuple(sorted(set(args.sample_sizes or card.sample_sizes[args.preset])))
+    plan = Plan(numbers.trainings, numbers.n_instances, numbers.confirmations, sizes)
+    # In the order of the arms, whatever the user's.
+    return replace(numbers, arms=tuple(arm for arm in ARMS if arm in numbers.arms)), plan
 
 
 def _versions(parser: argparse.ArgumentParser, card: TaskCard) -> dict[str, str]:
@@ -154,63 +226,74 @@ def _versions(parser: argparse.ArgumentParser, card: TaskCard) -> dict[str, str]
         parser.error(f"{error.name} is not installed: pip install 'optuna-robust[bench]'")
 
 
-def _code(card: TaskCard) -> str:
-    """Return the fingerprint of the code that outcomes depend on."""
-    task = find_spec(card.module)
-    assert task is not None
-    assert task.origin is not None
-    package = Path(optuna_robust.__file__).parent
-    return digest(
-        [Path(task.origin), Path(__file__).with_name("arms.py"), *package.rglob("*.py")],
-    )
+def _default_jobs(card: TaskCard) -> int:
+    if "torch" in card.packages:
+        import torch  # noqa: PLC0415
+
+        if torch.cuda.is_available():
+            return 1
+    return os.cpu_count() or 1
 
 
-def _open_archive(
-    parser: argparse.ArgumentParser, folder: Path, settings: dict[str, Any]
-) -> Archive:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+def _open(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    card: TaskCard,
+    plan: Plan,
+    *,
+    versions: dict[str, str],
+    n_jobs: int,
+) -> tuple[Bench, Archive, dict[str, Any]]:
+    """Return task, finished work, and all that it depends on; or say what is wrong with --out."""
+    path = args.out / f"{_NAME}.db"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Archive(folder / f"{_NAME}.db", settings)
+        args.out.mkdir(parents=True, exist_ok=True)
+        setting = _setting(args, card, n_jobs)
+        losses_depend_on = {
+            "task": args.task,
+            **versions,
+            "preset": args.preset,
+            "schedule": args.schedule,
+            "data": "" if setting.events is None else _digest([setting.events]),
+            "code": _code(card),
+        }
+        settings = {**losses_depend_on, **asdict(plan), "sample_sizes": list(plan.sample_sizes)}
+        bench = Bench(args.task, card, setting, path, losses_depend_on)
+        check_sample_sizes(bench, plan)
+        return bench, Archive(path, settings), settings
     except OSError as error:
-        parser.error(f"--out {folder} cannot be written: {error}")
+        parser.error(f"--out {args.out} cannot be written, or --events not read: {error}")
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
-        parser.error(f"{folder / _NAME}.db is not a database of Optuna studies: {reason}")
-    except OtherSettingsError as error:
+        parser.error(f"{path} is not a database of Optuna studies: {reason}")
+    except ValueError as error:
         parser.error(str(error))
 
 
-def _finish(
-    archive: Archive,
-    card: TaskCard,
-    plan: Plan,
-    wanted: list[tuple[ArmName, int]],
-    *,
-    n_jobs: int,
-) -> bool:
-    """Run the searches that the archive does not have; False if the user stopped it."""
-    missing = [search for search in wanted if search not in archive]
-    if len(missing) < len(wanted):
-        print(f"{len(wanted) - len(missing)} of {len(wanted)} searches are there already.")
-    if not missing:
-        return True
-    try:
-        for outcome, study_name, storage in run_searches(card, plan, missing, n_jobs=n_jobs):
-            archive.add(outcome, study_name, storage)
-    except KeyboardInterrupt:
-        print("Stopped. The same command goes on with the searches that are not finished.")
-        return False
-    return True
+def _setting(args: argparse.Namespace, card: TaskCard, n_jobs: int) -> Setting:
+    events = args.events
+    if card.n_events is not None and events is None:
+        from benchmarks.calorimeter.simulated_file import simulated_events  # noqa: PLC0415
+
+        events = simulated_events(args.out, args.dataset, card.n_events[args.preset], n_jobs)
+    return Setting(args.preset, events, args.schedule)
 
 
-def _write(folder: Path, outcomes: list[Any], about: dict[str, Any]) -> None:
-    text = report.as_markdown(outcomes, about)
-    (folder / f"{_NAME}.md").write_text(text, encoding="utf-8")
-    (folder / f"{_NAME}.json").write_text(
-        json.dumps(report.as_json(outcomes, about), indent=1, allow_nan=False) + "\n",
-        encoding="utf-8",
-    )
-    print(f"\n{text}")
-    database = folder / f"{_NAME}.db"
-    print(f"Written to {folder}. See every trial: optuna-dashboard sqlite:///{database}")
+def _code(card: TaskCard) -> str:
+    """Return the fingerprint of the code that outcomes depend on."""
+    sources = [Path(__file__).with_name(name) for name in ("arms.py", "work.py")]
+    for name in (card.loader.split(":")[0], *card.code, optuna_robust.__name__):
+        found = find_spec(name)
+        assert found is not None
+        assert found.origin is not None
+        origin = Path(found.origin)
+        sources += origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
+    return _digest(sources)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Return a short fingerprint of files."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,160 +1,228 @@
-"""The report: tables in Markdown for the screen and a file, and JSON."""
+"""The report as text: tables in Markdown for the screen and a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 import math
 from typing import Any
 
+from benchmarks.estimates import Estimate
+from benchmarks.estimates import mean
 from benchmarks.nas_vs_robust import statistics
-from benchmarks.nas_vs_robust.arms import ARMS
-from benchmarks.nas_vs_robust.arms import Outcome
+from benchmarks.nas_vs_robust.arms import describe
+from benchmarks.nas_vs_robust.plan import Outcome
+from benchmarks.nas_vs_robust.plan import Plan
+from benchmarks.nas_vs_robust.plan import REFERENCE
+from benchmarks.nas_vs_robust.plan import Row
 from benchmarks.nas_vs_robust.statistics import Comparison
 from benchmarks.nas_vs_robust.statistics import CONFIRMED
 from benchmarks.nas_vs_robust.statistics import DECISIVE
-from benchmarks.nas_vs_robust.statistics import Estimate
 
 
-_HEADINGS = {"median": "median", "iqr": "IQR", "q3+iqr": "Q3+IQR", "worst": "worst"}
+HEADINGS = {"median": "median", "iqr": "IQR", "q3+iqr": "Q3+IQR", "worst": "worst"}
 
 
-def as_json(outcomes: Sequence[Outcome], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the report as plain JSON values; a bound that does not exist is null."""
-    comparison = statistics.compare(outcomes)
-    return {
-        **about,
-        "arms": [_arm_json(outcome) for outcome in _in_order(outcomes)],
-        "paired": {
-            "difference": "robust - nas, mean over seeds with a 95 % t interval",
-            "n_seeds": comparison.n_seeds,
-            "wins_of_robust": comparison.wins,
-            "win_rate_of_robust": comparison.wins / comparison.n_seeds,
-            "differences": {
-                name: _estimate_json(estimate) for name, estimate in comparison.differences.items()
-            },
-            "conclusion": conclusion(comparison),
-        },
-    }
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found.
+
+    Attributes:
+        plan: What searches were given.
+        outcomes: At equal trainings.
+        timed: The same searches, where they took longer than the fastest of their seed with fewer
+            trainings, so that all of a seed take about as long.
+        n_timed: Fresh instances that winners are compared by at equal seconds.
+        rows: Fixed models.
+        about: Task, loss, command, date, versions, machine, settings.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    timed: tuple[Outcome, ...]
+    n_timed: int
+    rows: tuple[Row, ...]
+    about: Mapping[str, Any]
 
 
-def as_markdown(outcomes: Sequence[Outcome], about: Mapping[str, Any]) -> str:
+def as_markdown(found: Findings) -> str:
     """Return the report as Markdown that can be read as it is."""
-    comparison = statistics.compare(outcomes)
+    plan, about = found.plan, found.about
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    plan = about["settings"]
-    return f"""\
-# nas-vs-robust on {about["task"]}
-
-`{about["command"]}`, {about["date"]}, {versions}.
-Loss: {about["loss"]}, smaller is better. Every search trains {plan["trainings"]} instances
-(robust: up to {plan["n_instances"]} of a model, and the last model is finished). Search values are
-of the validation part, confirmed values of {plan["confirmations"]} fresh instances on the test
-part.
-
-## Arms: means over {comparison.n_seeds} search seeds, with 95 % t intervals
-
-{_arms_table(outcomes)}
-
-Search value: nas the one loss of the winner, robust its {_HEADINGS[DECISIVE]}. Optimism: the same
-statistic of as many fresh instances, minus the search value; positive is too optimistic.
-
-## Searches, with 95 % bootstrap intervals over fresh instances
-
-{_searches_table(outcomes)}
-
-## Robust against nas, in pairs
-
-{_paired_table(comparison)}
-
-{conclusion(comparison)}
-"""
+    n_seeds = len({outcome.search.seed for outcome in found.outcomes})
+    arms = statistics.arms_of(found.outcomes)
+    meanings = "\n".join(f"- **{arm}**: {describe(arm)}" for arm in arms)
+    sections = [
+        f"# nas-vs-robust: {about['task']}",
+        f"`{about['command']}`, {about['date']}, {versions}; {about['machine']}.",
+        f"Task: {about['about']}. Loss: {about['loss']}, smaller is better. Every search trains "
+        f"{plan.trainings} instances, on samples of {plan.sample_size}; a model that has begun is "
+        "finished. Search values are of the validation part; confirmed ones of "
+        f"{plan.confirmations} fresh instances of the winner, on the test part.",
+        meanings,
+        f"## Arms at equal trainings: means over {n_seeds} search seeds, 95 % t intervals",
+        _arms_table(found.outcomes),
+        "Search value: the winner's mean (robust arms: Q3+IQR) on its search instances. Optimism: "
+        "the same statistic of as many fresh instances, minus the search value; positive is too "
+        "optimistic. Seconds: of all trainings of a search, added up.",
+    ]
+    comparisons = statistics.compare(found.outcomes)
+    if comparisons:
+        sections += [
+            f"## Beside {REFERENCE}, in pairs",
+            _comparison_table(comparisons),
+            f"Differences are arm - {REFERENCE} with 95 % t intervals, on the same fresh "
+            f"instances; p of the Q3+IQR: {statistics.TEST}. Win rate by Q3+IQR, with Wilson "
+            "intervals; ratios are geometric means, that of optimism one of means.",
+            "\n".join(f"- {conclusion(each)}" for each in comparisons),
+        ]
+    if found.timed:
+        sections += [
+            "## At equal seconds",
+            _timed_table(found),
+            "Each search was run again with so many trainings that it takes about as long as the "
+            f"fastest of its seed. Confirmed by {found.n_timed} fresh instances.",
+        ]
+    if found.rows:
+        sections += ["## Fixed models, with 95 % bootstrap intervals", _rows_table(found.rows)]
+    if len(plan.sample_sizes) > 1:
+        sections += ["## Winners by sample size: means over search seeds", _sizes_table(found)]
+    sections += [
+        "## Searches, with 95 % bootstrap intervals over fresh instances",
+        _searches_table(found.outcomes),
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
 def conclusion(comparison: Comparison) -> str:
-    """Return in one sentence what the comparison shows."""
+    """Return in one sentence what a comparison shows."""
     estimate = comparison.differences[DECISIVE]
     won = f"{comparison.wins:g} of {comparison.n_seeds} searches"
-    statistic = f"the {_HEADINGS[DECISIVE]} of retrained winners"
+    statistic = f"the {HEADINGS[DECISIVE]} of retrained winners"
     if not estimate.has_interval:
-        return (
-            f"One search seed decides nothing: {statistic} differs by {_signed(estimate)} "
-            "(robust - nas)."
-        )
-    if estimate.high < 0.0:
-        verdict = f"The robust search is better: it lowers {statistic} by {_size(estimate)}"
+        verdict = f"{statistic} differs by {_signed(estimate)}, which decides nothing"
+    elif estimate.high < 0.0:
+        verdict = f"better: it lowers {statistic} by {_size(estimate)}"
     elif estimate.low > 0.0:
-        verdict = f"The robust search is worse: it raises {statistic} by {_size(estimate)}"
+        verdict = f"worse: it raises {statistic} by {_size(estimate)}"
     else:
         verdict = (
-            f"No difference is shown: {statistic} differs by {_signed(estimate)} (robust - nas), "
-            "an interval that contains 0"
+            f"no difference is shown: {statistic} differs by {_signed(estimate)}, an interval "
+            "that contains 0"
         )
-    return f"{verdict}; the robust arm wins {won}."
+    return f"{comparison.arm}: {verdict}; it wins {won}."
 
 
 def _arms_table(outcomes: Sequence[Outcome]) -> str:
     rows = []
-    for arm in ARMS:
+    for arm in statistics.arms_of(outcomes):
         found = statistics.of_arm(outcomes, arm)
+        n_fresh = sum(len(each.fresh()) for each in found)
         rows.append(
             [
                 arm,
-                _text(statistics.mean_over_seeds([statistics.search_value(o) for o in found])),
-                *(
-                    _text(
-                        statistics.mean_over_seeds(
-                            [float(criterion(outcome.fresh_losses)) for outcome in found]
-                        )
-                    )
-                    for criterion in CONFIRMED.values()
-                ),
-                _text(statistics.mean_over_seeds([statistics.optimism(o) for o in found])),
-                f"{sum(o.n_trainings for o in found) / len(found):.1f}",
-                f"{sum(o.n_trials for o in found) / len(found):.1f}",
-                f"{sum(o.seconds for o in found) / len(found):.1f}",
+                _text(mean([statistics.search_value(each) for each in found])),
+                *(_text(statistics.over_seeds(found, name)) for name in CONFIRMED),
+                f"{sum(statistics.n_failures(each.fresh()) for each in found)} of {n_fresh}",
+                _text(mean([statistics.optimism(each) for each in found])),
+                _average(found, lambda each: each.n_trainings),
+                _average(found, lambda each: each.n_trials),
+                _average(found, lambda each: each.seconds),
             ]
         )
-    return _table(
-        ["arm", "search value", *_HEADINGS.values(), "optimism", "trainings", "models", "seconds"],
-        rows,
-    )
+    head = ["arm", "search value", *HEADINGS.values(), "failed", "optimism"]
+    return table([*head, "trainings", "models", "seconds"], rows)
+
+
+def _comparison_table(comparisons: Sequence[Comparison]) -> str:
+    rows = [
+        [
+            each.arm,
+            *(_signed(each.differences[name]) for name in ("q3+iqr", "median", "iqr")),
+            f"{each.p_value:.2g}",
+            f"{each.wins:g} of {each.n_seeds} ({each.win_rate.low:.0%} to "
+            f"{each.win_rate.high:.0%})",
+            _text(each.iqr_ratio),
+            f"{each.optimism_ratio:.2f}",
+        ]
+        for each in comparisons
+    ]
+    head = ["arm", "Q3+IQR", "median", "IQR", "p", "wins", "ratio of IQR", "ratio of optimism"]
+    return table(head, rows)
+
+
+def _timed_table(found: Findings) -> str:
+    by_arm = {each.arm: each for each in statistics.compare(found.timed, found.n_timed)}
+    rows = []
+    for arm in statistics.arms_of(found.timed):
+        timed = statistics.of_arm(found.timed, arm)
+        beside = by_arm.get(arm)
+        rows.append(
+            [
+                arm,
+                _average(timed, lambda each: each.seconds),
+                _average(timed, lambda each: each.n_trainings),
+                *(
+                    _text(statistics.over_seeds(timed, name, found.n_timed))
+                    for name in ("median", "iqr", "q3+iqr")
+                ),
+                "" if beside is None else _signed(beside.differences[DECISIVE]),
+                "" if beside is None else f"{beside.wins:g} of {beside.n_seeds}",
+            ]
+        )
+    head = ["arm", "seconds", "trainings", "median", "IQR", "Q3+IQR"]
+    return table([*head, f"Q3+IQR - {REFERENCE}'s", "wins"], rows)
+
+
+def _rows_table(rows: Sequence[Row]) -> str:
+    lines = [
+        [
+            row.name,
+            str(size),
+            *(_text(statistics.confirmed(losses, name)) for name in CONFIRMED),
+            f"{statistics.n_failures(losses)} of {len(losses)}",
+        ]
+        for row in rows
+        for size, losses in row.fresh_losses.items()
+    ]
+    return table(["model", "sample", *HEADINGS.values(), "failed"], lines)
+
+
+def _sizes_table(found: Findings) -> str:
+    rows = []
+    for arm in statistics.arms_of(found.outcomes):
+        of_arm = statistics.of_arm(found.outcomes, arm)
+        for size in found.plan.sample_sizes:
+            estimates = [
+                mean([float(criterion(each.fresh_losses[size])) for each in of_arm])
+                for criterion in CONFIRMED.values()
+            ]
+            rows.append([arm, str(size), *map(_text, estimates)])
+    return table(["arm", "sample", *HEADINGS.values()], rows)
 
 
 def _searches_table(outcomes: Sequence[Outcome]) -> str:
     rows = [
         [
-            str(outcome.seed),
-            outcome.arm,
-            f"{statistics.search_value(outcome):.2f}",
-            *(_text(statistics.confirmed(outcome, name)) for name in CONFIRMED),
-            f"{statistics.optimism(outcome):+.2f}",
+            str(outcome.search.seed),
+            outcome.search.arm,
+            _number(statistics.search_value(outcome)),
+            *(_text(statistics.confirmed(outcome.fresh(), name)) for name in CONFIRMED),
+            _signed_number(statistics.optimism(outcome)),
             str(outcome.n_trainings),
             f"{outcome.n_trials} ({outcome.n_pruned})",
             f"{outcome.seconds:.1f}",
         ]
-        for outcome in _in_order(outcomes)
+        for outcome in sorted(outcomes, key=lambda each: each.search.seed)
     ]
-    return _table(
-        [
-            *("seed", "arm", "search value", *_HEADINGS.values()),
-            *("optimism", "trainings", "models (pruned)", "seconds"),
-        ],
-        rows,
-    )
+    head = ["seed", "arm", "search value", *HEADINGS.values(), "optimism", "trainings"]
+    return table([*head, "models (pruned)", "seconds"], rows)
 
 
-def _paired_table(comparison: Comparison) -> str:
-    rows = [
-        [_HEADINGS[name], _signed(estimate)] for name, estimate in comparison.differences.items()
-    ]
-    rate = comparison.wins / comparison.n_seeds
-    rows.append(["win rate", f"{rate:.0%} ({comparison.wins:g} of {comparison.n_seeds})"])
-    return _table(["statistic", "robust - nas"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns are aligned."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(
@@ -163,54 +231,31 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def _average(outcomes: Sequence[Outcome], number: Callable[[Outcome], float]) -> str:
+    return f"{math.fsum(map(number, outcomes)) / len(outcomes):.1f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _signed_number(value: float) -> str:
+    return f"{value:+.2g}"
+
+
 def _text(estimate: Estimate) -> str:
     if not estimate.has_interval:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+        return _number(estimate.value)
+    return f"{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
 def _signed(estimate: Estimate) -> str:
     if not estimate.has_interval:
-        return f"{estimate.value:+.2f}"
-    return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+        return _signed_number(estimate.value)
+    low, high = map(_signed_number, (estimate.low, estimate.high))
+    return f"{_signed_number(estimate.value)} [{low}, {high}]"
 
 
 def _size(estimate: Estimate) -> str:
     low, high = sorted((abs(estimate.low), abs(estimate.high)))
-    return f"{abs(estimate.value):.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _in_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return sorted(outcomes, key=lambda outcome: (outcome.seed, ARMS.index(outcome.arm)))
-
-
-def _arm_json(outcome: Outcome) -> dict[str, Any]:
-    estimates = {name: statistics.confirmed(outcome, name) for name in CONFIRMED}
-    fields = asdict(outcome)
-    return {
-        "name": fields.pop("arm"),
-        **fields,
-        "search_value": statistics.search_value(outcome),
-        "optimism": statistics.optimism(outcome),
-        "confirmed": {
-            **{name: estimate.value for name, estimate in estimates.items()},
-            "n": len(outcome.fresh_losses),
-            "intervals": {
-                name: [_finite(estimate.low), _finite(estimate.high)]
-                for name, estimate in estimates.items()
-                if name != "worst"
-            },
-        },
-    }
-
-
-def _estimate_json(estimate: Estimate) -> dict[str, float | None]:
-    return {
-        "mean": estimate.value,
-        "low": _finite(estimate.low),
-        "high": _finite(estimate.high),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return f"{abs(estimate.value):.2g} [{low:.2g}, {high:.2g}]"

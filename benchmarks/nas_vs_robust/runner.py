@@ -1,4 +1,4 @@
-"""Many searches at once: several processes with one thread each.
+"""Many pieces of work at once: several processes with one thread each.
 
 Small networks do not profit from threads inside PyTorch; as many processes as cores do.
 """
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import wait
+from dataclasses import dataclass
 import multiprocessing
 from multiprocessing.connection import wait as wait_for
 import os
 import signal
-import sys
 import threading
 from typing import Any
 import warnings
@@ -23,67 +23,102 @@ import optuna
 from optuna.storages import InMemoryStorage
 from tqdm import tqdm
 
-from benchmarks.nas_vs_robust.arms import ArmName
-from benchmarks.nas_vs_robust.arms import Outcome
-from benchmarks.nas_vs_robust.arms import Plan
-from benchmarks.nas_vs_robust.arms import run_arm
-from benchmarks.tasks import TaskCard
+from benchmarks.nas_vs_robust.plan import Outcome
+from benchmarks.nas_vs_robust.plan import Plan
+from benchmarks.nas_vs_robust.plan import Row
+from benchmarks.nas_vs_robust.plan import Search
+from benchmarks.nas_vs_robust.work import Bench
+from benchmarks.nas_vs_robust.work import run_row
+from benchmarks.nas_vs_robust.work import run_search
+from optuna_robust.progress import seconds_between_updates
 
 
-_SECONDS_BETWEEN_UPDATES = 0.5
-_SECONDS_BETWEEN_UPDATES_OF_A_LOG = 20.0
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+# glibc gives large blocks back to the system after every step of a training, and gets them again:
+# a sixth of the time of small networks. Read where a process begins.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 # In a worker: the counter of trainings that all workers share.
 _shared: dict[str, Any] = {}
 
 
-def run_searches(
-    card: TaskCard,
-    plan: Plan,
-    searches: Sequence[tuple[ArmName, int]],
-    *,
-    n_jobs: int,
-) -> Iterator[tuple[Outcome, str, InMemoryStorage]]:
-    """Run searches in processes, with a progress bar over their trainings.
+@dataclass(frozen=True)
+class Piece:
+    """A search with its confirmation, or, by its name, a fixed row."""
+
+    what: Search | str
+    plan: Plan
+
+    @property
+    def planned(self) -> int:
+        """Trainings that it is planned to take."""
+        fresh = self.plan.confirmations * len(self.plan.sample_sizes)
+        return fresh if isinstance(self.what, str) else self.plan.trainings + fresh
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a piece of work.
+
+    Attributes:
+        found: An outcome or a row.
+        storage: Where a search's study is.
+        n_new: Trainings that were not in the database.
+    """
+
+    found: Outcome | Row
+    storage: InMemoryStorage | None
+    n_new: int
+
+
+def run_pieces(bench: Bench, pieces: Sequence[Piece], *, n_jobs: int) -> Iterator[Done]:
+    """Do work in processes, with a progress bar over its trainings.
 
     Args:
-        card:
-            The task.
-        plan:
-            What every search is given.
-        searches:
-            Arm and seed of each.
+        bench:
+            What all pieces have in common.
+        pieces:
+            They are begun in this order.
         n_jobs:
             Number of processes.
 
     Yields:
-        The outcome of each search, in the order in which they end, and the name and the storage of
-        its study.
+        What came of each, in the order in which they end.
     """
+    for name, value in _ALLOCATOR.items():
+        os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
-    planned = plan.trainings + plan.confirmations
     with (
         ProcessPoolExecutor(
-            min(n_jobs, len(searches)),
+            min(n_jobs, len(pieces)),
             mp_context=context,
             initializer=_start_worker,
             initargs=(counter,),
         ) as executor,
         tqdm(
-            total=len(searches) * planned, unit=" trainings", mininterval=_seconds_between_lines()
+            total=sum(piece.planned for piece in pieces),
+            unit=" trainings",
+            mininterval=seconds_between_updates(),
         ) as bar,
     ):
-        pending = {executor.submit(_search, card, plan, arm, seed) for arm, seed in searches}
+        pending: dict[Future[Done], Piece] = {
+            executor.submit(_do, bench, piece): piece for piece in pieces
+        }
         try:
             while pending:
-                done, pending = wait(pending, timeout=_SECONDS_BETWEEN_UPDATES)
+                done, _ = wait(pending, timeout=_SECONDS_BETWEEN_LOOKS)
                 for future in done:
-                    outcome, study_name, storage = future.result()
-                    bar.total += outcome.n_trainings - plan.trainings
-                    yield outcome, study_name, storage
+                    planned = pending.pop(future).planned
+                    bar.total += future.result().n_new - planned
+                    yield future.result()
                 bar.set_postfix_str(
-                    f"{len(searches) - len(pending)}/{len(searches)} searches", refresh=False
+                    f"{len(pieces) - len(pending)}/{len(pieces)} searches and rows", refresh=False
                 )
                 bar.update(counter.value - bar.n)
         except BaseException:
@@ -91,44 +126,41 @@ def run_searches(
             raise
 
 
-def _seconds_between_lines() -> float:
-    """Return how often the bar is drawn; in a log every update is kept."""
-    return _SECONDS_BETWEEN_UPDATES if sys.stderr.isatty() else _SECONDS_BETWEEN_UPDATES_OF_A_LOG
+def _do(bench: Bench, piece: Piece) -> Done:
+    n_new = 0
 
+    def on_training() -> None:
+        nonlocal n_new
+        n_new += 1
+        counter = _shared["counter"]
+        with counter.get_lock():
+            counter.value += 1
 
-def _search(
-    card: TaskCard, plan: Plan, arm: ArmName, seed: int
-) -> tuple[Outcome, str, InMemoryStorage]:
+    if isinstance(piece.what, str):
+        row = run_row(piece.what, bench, piece.plan, on_training=on_training)
+        return Done(row, None, n_new)
     storage = InMemoryStorage()
-    study_name = f"{arm}, seed {seed}"
-    outcome = run_arm(
-        arm,
-        card.load(seed=seed),
-        plan,
-        seed=seed,
-        study_name=study_name,
-        storage=storage,
-        on_training=_count_training,
-    )
-    return outcome, study_name, storage
-
-
-def _count_training() -> None:
-    counter = _shared["counter"]
-    with counter.get_lock():
-        counter.value += 1
+    outcome = run_search(piece.what, bench, piece.plan, storage, on_training=on_training)
+    return Done(outcome, storage, n_new)
 
 
 def _start_worker(counter: Any) -> None:
-    import torch  # noqa: PLC0415
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle.
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
+    _use_one_thread()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # A model that diverges in every instance guesses alike in every instance.
     warnings.filterwarnings("ignore", "All .* instances of trial .* have the same loss")
+    warnings.filterwarnings("ignore", "WilcoxonPruner is experimental")
     _shared["counter"] = counter
+
+
+def _use_one_thread() -> None:
+    try:
+        import torch  # noqa: PLC0415
+    except ImportError:
+        return
+    torch.set_num_threads(1)
 
 
 def _leave_with_parent() -> None:
@@ -139,7 +171,7 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
-def _abandon(executor: ProcessPoolExecutor, pending: set[Future[Any]]) -> None:
+def _abandon(executor: ProcessPoolExecutor, pending: dict[Future[Done], Piece]) -> None:
     """Stop the workers in the middle of what they do."""
     for future in pending:
         future.cancel()

@@ -1,22 +1,31 @@
-"""The numbers of the report: what outcomes say about a winner, an arm, and both arms."""
+"""The numbers of the report: what outcomes say of a winner, an arm, and an arm beside another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 import math
 
 import numpy as np
 from scipy import stats
 
-from benchmarks.nas_vs_robust.arms import ArmName
-from benchmarks.nas_vs_robust.arms import Outcome
+from benchmarks.estimates import CONFIDENCE
+from benchmarks.estimates import Estimate
+from benchmarks.estimates import geometric_mean
+from benchmarks.estimates import mean
+from benchmarks.estimates import wilson
+from benchmarks.nas_vs_robust.plan import ArmName
+from benchmarks.nas_vs_robust.plan import ARMS
+from benchmarks.nas_vs_robust.plan import Outcome
+from benchmarks.nas_vs_robust.plan import REFERENCE
 from optuna_robust.comparison import bootstrap_interval
+from optuna_robust.comparison import holm
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import get_criterion
 
 
-# Statistics of a winner's fresh losses, as named in tables and JSON.
+# Statistics of fresh losses, as named in tables and JSON.
 CONFIRMED: dict[str, Criterion] = {
     "median": get_criterion("median"),
     "iqr": get_criterion("iqr"),
@@ -25,40 +34,40 @@ CONFIRMED: dict[str, Criterion] = {
 }
 # Winners are compared by this one.
 DECISIVE = "q3+iqr"
+# Of the paired differences of the decisive statistic.
+TEST = "Wilcoxon's signed ranks, two-sided, corrected by Holm (1979)"
 
-_CONFIDENCE = 0.95
 _N_SUBSETS = 4000
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval; NaN bounds if there is none."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether there is an interval."""
-        return not math.isnan(self.low)
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """Robust arm against NAS, search seed by search seed.
+    """An arm beside the reference, search seed by search seed.
 
-    Differences are robust - nas: negative is better for the robust arm.
+    Attributes:
+        arm: The arm.
+        n_seeds: Seeds that both have.
+        wins: Seeds at which its winner is better by the decisive statistic; ties count half.
+        win_rate: Share of these.
+        differences: Mean of arm - reference, by statistic; negative is better for the arm.
+        p_value: Of the decisive differences, by ``TEST``.
+        iqr_ratio: Geometric mean of the interquartile ranges, arm / reference.
+        optimism_ratio: Mean optimism, arm / reference.
     """
 
+    arm: ArmName
     n_seeds: int
     wins: float
+    win_rate: Estimate
     differences: dict[str, Estimate]
+    p_value: float
+    iqr_ratio: Estimate
+    optimism_ratio: float
 
 
 def search_value(outcome: Outcome) -> float:
     """Return the value that a search reported for its winner."""
-    return float(_search_criterion(outcome)(outcome.search_losses))
+    return float(get_criterion(outcome.criterion)(outcome.search_losses))
 
 
 def optimism(outcome: Outcome) -> float:
@@ -66,69 +75,117 @@ def optimism(outcome: Outcome) -> float:
 
     A statistic of few instances is not an estimate of that of many (E[q3+iqr] of a standard
     normal is 1.48 at 5 instances and 1.88 at 20), so that the fresh instances are taken so many
-    at a time as the search had: their mean for one training a model, else the mean of the
-    criterion over random subsets. Positive = too optimistic.
+    at a time as the search had: the mean of the criterion over random subsets. Positive = too
+    optimistic.
     """
     size = len(outcome.search_losses)
-    fresh = np.asarray(outcome.fresh_losses)
-    rng = np.random.default_rng(0)
-    subsets = rng.permuted(np.tile(fresh, (_N_SUBSETS, 1)), axis=1)[:, :size]
-    expected = fresh.mean() if size == 1 else _search_criterion(outcome)(subsets).mean()
+    fresh = np.asarray(outcome.fresh())
+    criterion = get_criterion(outcome.criterion)
+    if criterion.name == "mean":
+        expected = fresh.mean()
+    else:
+        rng = np.random.default_rng(0)
+        subsets = rng.permuted(np.tile(fresh, (_N_SUBSETS, 1)), axis=1)[:, :size]
+        expected = criterion(subsets).mean()
     return float(expected) - search_value(outcome)
 
 
-def confirmed(outcome: Outcome, name: str) -> Estimate:
-    """Return a statistic of a winner's fresh losses, with a bootstrap interval.
+def confirmed(losses: Sequence[float], name: str) -> Estimate:
+    """Return a statistic of fresh losses, with a bootstrap interval.
 
     The interval is over fresh instances, for this winner and split. The worst has none: resampling
     cannot go beyond the worst loss seen.
     """
-    value = float(CONFIRMED[name](outcome.fresh_losses))
-    if name == "worst":
+    value = float(CONFIRMED[name](losses))
+    if name == "worst" or not math.isfinite(value):
         return Estimate(value)
-    interval = bootstrap_interval(outcome.fresh_losses, CONFIRMED[name], confidence=_CONFIDENCE)
+    interval = bootstrap_interval(losses, CONFIRMED[name], confidence=CONFIDENCE)
     return Estimate(value, interval.low, interval.high)
 
 
-def mean_over_seeds(values: Sequence[float]) -> Estimate:
-    """Return the mean over search seeds, with a t interval: seeds are independent replications."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Estimate(mean)
-    half = float(stats.sem(values) * stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
-    return Estimate(mean, mean - half, mean + half)
+def over_seeds(outcomes: Sequence[Outcome], name: str, n: int | None = None) -> Estimate:
+    """Return the mean of a statistic of the first n fresh losses over search seeds."""
+    return mean([_of_fresh(outcome, name, n) for outcome in outcomes])
 
 
-def compare(outcomes: Sequence[Outcome]) -> Comparison:
-    """Compare the arms' winners of the same search seeds.
-
-    Winners of one seed share the split and the fresh instances, so that differences are paired.
-    """
-    pairs = list(zip(of_arm(outcomes, "nas"), of_arm(outcomes, "robust"), strict=True))
-    differences = {
-        name: np.array(
-            [
-                float(criterion(robust.fresh_losses)) - float(criterion(nas.fresh_losses))
-                for nas, robust in pairs
-            ]
-        )
-        for name, criterion in CONFIRMED.items()
-    }
-    tied = np.isclose(differences[DECISIVE], 0.0, rtol=0.0, atol=1e-9)
-    wins = float(np.sum(np.where(tied, 0.5, differences[DECISIVE] < 0.0)))
-    return Comparison(
-        n_seeds=len(pairs),
-        wins=wins,
-        differences={
-            name: mean_over_seeds(values.tolist()) for name, values in differences.items()
-        },
-    )
+def n_failures(losses: Sequence[float]) -> int:
+    """Return how many instances failed."""
+    return sum(not math.isfinite(loss) for loss in losses)
 
 
 def of_arm(outcomes: Sequence[Outcome], arm: ArmName) -> list[Outcome]:
     """Return an arm's outcomes by seed."""
-    return sorted((each for each in outcomes if each.arm == arm), key=lambda each: each.seed)
+    found = [each for each in outcomes if each.search.arm == arm]
+    return sorted(found, key=lambda each: each.search.seed)
 
 
-def _search_criterion(outcome: Outcome) -> Criterion:
-    return get_criterion("mean" if len(outcome.search_losses) == 1 else DECISIVE)
+def arms_of(outcomes: Sequence[Outcome]) -> list[ArmName]:
+    """Return the arms that there are, in the order of the plan."""
+    there = {outcome.search.arm for outcome in outcomes}
+    return [arm for arm in ARMS if arm in there]
+
+
+def compare(outcomes: Sequence[Outcome], n: int | None = None) -> list[Comparison]:
+    """Compare the winners of each arm with those of the reference of the same search seeds.
+
+    Winners of one seed share the split and the fresh instances, so that differences are paired.
+
+    Args:
+        outcomes:
+            Of several arms, with the same seeds.
+        n:
+            How many fresh instances to compare by; default: all.
+
+    Returns:
+        A comparison for each other arm; none without the reference.
+    """
+    reference = of_arm(outcomes, REFERENCE)
+    others = [arm for arm in arms_of(outcomes) if arm != REFERENCE]
+    if not reference:
+        return []
+    found = [_compared(reference, of_arm(outcomes, arm), n) for arm in others]
+    corrected = holm([each.p_value for each in found])
+    return [replace(each, p_value=float(p)) for each, p in zip(found, corrected, strict=True)]
+
+
+def _compared(
+    reference: Sequence[Outcome], others: Sequence[Outcome], n: int | None
+) -> Comparison:
+    differences = {
+        name: np.array(
+            [
+                _difference(_of_fresh(other, name, n), _of_fresh(nas, name, n))
+                for nas, other in zip(reference, others, strict=True)
+            ]
+        )
+        for name in CONFIRMED
+    }
+    decisive = differences[DECISIVE]
+    scale = max(abs(_of_fresh(nas, DECISIVE, n)) for nas in reference)
+    tied = np.isclose(decisive, 0.0, rtol=0.0, atol=1e-9 * (scale if math.isfinite(scale) else 1))
+    wins = float(np.sum(np.where(tied, 0.5, decisive < 0.0)))
+    ratios = [
+        _of_fresh(other, "iqr", n) / _of_fresh(nas, "iqr", n)
+        if _of_fresh(nas, "iqr", n) > 0.0
+        else math.nan
+        for nas, other in zip(reference, others, strict=True)
+    ]
+    promised = [float(np.mean([optimism(each) for each in arm])) for arm in (others, reference)]
+    return Comparison(
+        arm=others[0].search.arm,
+        n_seeds=len(others),
+        wins=wins,
+        win_rate=wilson(wins, len(others)),
+        differences={name: mean(values) for name, values in differences.items()},
+        p_value=1.0 if tied.all() else float(stats.wilcoxon(decisive).pvalue),
+        iqr_ratio=geometric_mean(ratios),
+        optimism_ratio=promised[0] / promised[1] if promised[1] else math.nan,
+    )
+
+
+def _of_fresh(outcome: Outcome, name: str, n: int | None) -> float:
+    return float(CONFIRMED[name](outcome.fresh(n)))
+
+
+def _difference(value: float, reference: float) -> float:
+    return 0.0 if value == reference else value - reference

@@ -12,6 +12,7 @@ import loky
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.estimates import wilson
 from benchmarks.options import at_least
 from benchmarks.options import share
 from benchmarks.selection_cost.families import Family
@@ -19,7 +20,6 @@ from benchmarks.selection_cost.families import inverse_chi
 from benchmarks.selection_cost.families import N_INSTANCES
 from benchmarks.selection_cost.families import NOISE
 from benchmarks.selection_cost.race import run_race
-from benchmarks.selection_cost.statistics import wilson
 from optuna_robust.criteria import get_criterion
 from optuna_robust.elimination import Decision
 from optuna_robust.elimination import RaceRule

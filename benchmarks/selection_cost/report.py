@@ -8,10 +8,10 @@ from dataclasses import asdict
 import math
 from typing import Any
 
+from benchmarks.estimates import Estimate
 from benchmarks.selection_cost import statistics
 from benchmarks.selection_cost.runner import ArmReplays
 from benchmarks.selection_cost.runner import Case
-from benchmarks.selection_cost.statistics import Estimate
 from benchmarks.selection_cost.statistics import Summary
 from benchmarks.selection_cost.statistics import Versus
 

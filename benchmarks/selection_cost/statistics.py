@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from benchmarks.estimates import CONFIDENCE
+from benchmarks.estimates import Estimate
+from benchmarks.estimates import mean
+from benchmarks.estimates import wilson
 from benchmarks.selection_cost.arms import HALVING
 from benchmarks.selection_cost.arms import RACE
 from benchmarks.selection_cost.runner import ArmReplays
@@ -18,21 +22,11 @@ from benchmarks.selection_cost.runner import Case
 from benchmarks.selection_cost.runner import is_within
 
 
-_CONFIDENCE = 0.95
 _QUANTILE = 0.95
 
 Verdict: TypeAlias = Literal[
     "lower", "not significantly higher", "significantly higher", "none is as cheap"
 ]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval; a bound that does not exist is infinite or NaN."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -87,25 +81,6 @@ class Versus:
     verdict: Verdict
 
 
-def wilson(n_successes: int, n: int) -> Estimate:
-    """Return a rate with its Wilson (1927) interval."""
-    z = stats.norm.ppf((1 + _CONFIDENCE) / 2)
-    rate = n_successes / n
-    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    return Estimate(rate, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
-
-
-def mean(values: npt.ArrayLike) -> Estimate:
-    """Return a mean with its t interval; NaN bounds for one value."""
-    sample = np.asarray(values, dtype=np.float64)
-    value = float(sample.mean())
-    if len(sample) < 2:
-        return Estimate(value, math.nan, math.nan)
-    half = float(stats.sem(sample) * stats.t.ppf((1 + _CONFIDENCE) / 2, len(sample) - 1))
-    return Estimate(value, value - half, value + half)
-
-
 def quantile(values: npt.ArrayLike, share: float = _QUANTILE) -> Estimate:
     """Return a quantile with the interval between two order statistics.
 
@@ -114,8 +89,8 @@ def quantile(values: npt.ArrayLike, share: float = _QUANTILE) -> Estimate:
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n = len(ordered)
-    low = int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, share))
-    high = int(stats.binom.ppf((1 + _CONFIDENCE) / 2, n, share)) + 1
+    low = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, share))
+    high = int(stats.binom.ppf((1 + CONFIDENCE) / 2, n, share)) + 1
     return Estimate(
         float(np.quantile(ordered, share)),
         float(ordered[max(low, 1) - 1]),

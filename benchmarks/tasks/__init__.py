@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from importlib import import_module
+from pathlib import Path
+import sys
+from typing import Any
 from typing import Literal
 from typing import Protocol
 from typing import TypeAlias
@@ -14,6 +20,7 @@ from optuna_robust import Instance
 
 
 Part: TypeAlias = Literal["validation", "test"]
+Preset: TypeAlias = Literal["quick", "standard", "paper"]
 
 
 class Task(Protocol):
@@ -23,36 +30,130 @@ class Task(Protocol):
     the validation part only, and its winner is judged on the test part.
     """
 
-    def loss(self, trial: BaseTrial, instance: Instance, *, part: Part) -> float:
-        """Train one instance of the trial's model, and return its loss on a part."""
+    @property
+    def trains_together(self) -> bool:
+        """Whether several instances of a model at once are faster, as on a GPU."""
+
+    @property
+    def n_population(self) -> int:
+        """Size of the training population, which samples are drawn from."""
+
+    def suggest(self, trial: BaseTrial) -> Any:
+        """Draw a model from the search space."""
+
+    def fixed(self, name: str) -> Any:
+        """Return the model of a fixed row."""
+
+    def losses(
+        self, model: Any, instances: Sequence[Instance], *, part: Part, sample_size: int
+    ) -> Sequence[float]:
+        """Train instances of a model, and return the loss of each on a part."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a task is loaded with, beside its seed.
+
+    Args:
+        preset:
+            How large it is.
+        events:
+            File of events, for tasks that take one.
+        schedule:
+            Of the networks' learning rates, for tasks that have some.
+    """
+
+    preset: Preset = "quick"
+    events: Path | None = None
+    schedule: str = "constant"
 
 
 @dataclass(frozen=True)
 class TaskCard:
     """What is known of a task without loading its data or libraries.
 
-    Its module has a function ``load(seed)`` that returns the :class:`Task`, split by the seed.
+    Args:
+        loader:
+            ``"module:function"``; the function takes ``seed`` and ``setting`` by keyword, and
+            returns the :class:`Task`, split by the seed.
+        about:
+            What it is, and what of it is simulated.
+        loss:
+            Name of the loss, and its unit.
+        packages:
+            Distributions that it needs.
+        sample_sizes:
+            Of training samples, by preset. Searches use the largest; winners and fixed rows are
+            trained with all.
+        rows:
+            Names of models that winners are compared with, by preset.
+        n_events:
+            By preset, how many events to simulate where no file is given; None: it takes none.
+        code:
+            Packages that losses depend on, beside the loader's module.
     """
 
-    module: str
+    loader: str
+    about: str
     loss: str
     packages: tuple[str, ...]
+    sample_sizes: Mapping[Preset, tuple[int, ...]]
+    rows: Mapping[Preset, tuple[str, ...]] = field(default_factory=dict)
+    n_events: Mapping[Preset, int] | None = None
+    code: tuple[str, ...] = ()
 
-    def load(self, *, seed: int) -> Task:
+    def load(self, *, seed: int, setting: Setting) -> Task:
         """Return the task with the split of this seed."""
-        task: Task = import_module(self.module).load(seed=seed)
+        module, function = self.loader.split(":")
+        task: Task = getattr(import_module(module), function)(seed=seed, setting=setting)
         return task
 
 
+def _always(*sizes: int) -> dict[Preset, tuple[int, ...]]:
+    return {"quick": sizes, "standard": sizes, "paper": sizes}
+
+
+def _calorimeter(loader: str, loss: str, networks: tuple[str, ...]) -> TaskCard:
+    rows = (*networks, "parametric", "xgboost", "xgboost_shares")
+    return TaskCard(
+        loader=f"benchmarks.tasks.calorimeter:{loader}",
+        about=(
+            "clusters of photons in a calorimeter, simulated, unless a file of events is given; "
+            "convolutional networks of at most 30 000 parameters"
+        ),
+        loss=loss,
+        packages=("torch", "h5py", _XGBOOST),
+        sample_sizes={
+            "quick": (300,),
+            "standard": (1000,),
+            "paper": (8000, 16_000, 24_000, 32_000),
+        },
+        rows={"quick": (networks[0], "parametric"), "standard": rows, "paper": rows},
+        n_events={"quick": 12_000, "standard": 20_000, "paper": 500_000},
+        code=("benchmarks.calorimeter",),
+    )
+
+
+# There is no build for CPUs alone on macOS; the other one is that.
+_XGBOOST = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
+
 TASKS: dict[str, TaskCard] = {
+    "energy": _calorimeter(
+        "load_energy", "RMSE(E)/E", ("Model 2", "Model 1", "Model 3", "NAS 1", "NAS 2")
+    ),
+    "position": _calorimeter("load_position", "RMSE(x), cm", ("Model 4", "Model 1", "Model 3")),
     "digits": TaskCard(
-        module="benchmarks.tasks.digits",
+        loader="benchmarks.tasks.digits:load",
+        about="scikit-learn's 1797 images of handwritten digits, and small convolutional networks",
         loss="classification error in %",
         packages=("torch", "scikit-learn"),
+        sample_sizes=_always(150),
     ),
     "edge": TaskCard(
-        module="benchmarks.tasks.edge",
+        loader="benchmarks.tasks.edge:load",
+        about="a made-up landscape whose truth is known; nothing is trained",
         loss="made-up loss",
         packages=(),
+        sample_sizes=_always(1),
     ),
 }

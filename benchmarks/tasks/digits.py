@@ -9,6 +9,7 @@ such step, but is dominated by a few images about which a small network is confi
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +23,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.tasks import Part
+from benchmarks.tasks import Setting
 from optuna_robust import Instance
 
 
-# Few images make the training sample matter: that is the situation in which a model's spread is
-# worth knowing.
-SAMPLE_SIZE = 150
 N_EPOCHS = 12
 _SHARE_OF_POPULATION = 0.5
 _BRIGHTEST = 16.0
@@ -122,16 +121,38 @@ class Digits:
             "test": torch.as_tensor(rows.test),
         }
 
-    def loss(self, trial: BaseTrial, instance: Instance, *, part: Part) -> float:
-        """Train one instance of the trial's model, and return its error on a part in percent."""
-        model = suggest_model(trial)
-        sample = self._population[instance.sample(len(self._population), SAMPLE_SIZE)]
-        network = train(model, self._images[sample], self._labels[sample], instance)
+    @property
+    def trains_together(self) -> bool:
+        """Images are few, and trained on a CPU."""
+        return False
+
+    @property
+    def n_population(self) -> int:
+        """Images that training samples are drawn from."""
+        return len(self._population)
+
+    def suggest(self, trial: BaseTrial) -> Model:
+        """Draw a model from the search space."""
+        return suggest_model(trial)
+
+    def fixed(self, name: str) -> Model:
+        """There are no fixed rows."""
+        raise KeyError(name)
+
+    def losses(
+        self, model: Model, instances: Sequence[Instance], *, part: Part, sample_size: int
+    ) -> list[float]:
+        """Train instances of a model, and return the error of each on a part in percent."""
         rows = self._parts[part]
-        return error_percent(network, self._images[rows], self._labels[rows])
+        found = []
+        for instance in instances:
+            sample = self._population[instance.sample(len(self._population), sample_size)]
+            network = train(model, self._images[sample], self._labels[sample], instance)
+            found.append(error_percent(network, self._images[rows], self._labels[rows]))
+        return found
 
 
-def load(*, seed: int) -> Digits:
+def load(*, seed: int, setting: Setting) -> Digits:
     """Return the task with the split of this seed."""
     return Digits(seed=seed)
 

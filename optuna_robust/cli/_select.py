@@ -72,6 +72,12 @@ _DEFAULT_WARMUP = 4
 )
 @click.option("--n-instances", default=20, show_default=True, help="Most instances of a model.")
 @click.option(
+    "--max-trainings",
+    type=int,
+    metavar="N",
+    help="Most instances of all models together, at least one of each.  [default: no limit]",
+)
+@click.option(
     "--n-warmup-instances",
     type=int,
     metavar="K",
@@ -113,6 +119,7 @@ def select(
     rule: str,
     criterion: str,
     n_instances: int,
+    max_trainings: int | None,
     n_warmup_instances: int | None,
     n_select: int,
     alpha: float,
@@ -174,6 +181,7 @@ def select(
                 rule=rule,
                 criterion=criterion,
                 n_instances=n_instances,
+                max_trainings=max_trainings,
                 n_warmup_instances=n_warmup_instances,
                 n_select=n_select,
                 train_survivors=train_survivors,
@@ -194,6 +202,7 @@ def select(
                 criterion=criterion,
                 rule=rule,
                 n_instances=n_instances,
+                max_trainings=max_trainings,
                 n_warmup_instances=n_warmup_instances,
                 n_select=n_select,
                 alpha=alpha,
@@ -235,6 +244,7 @@ def _plan(
     rule: str,
     criterion: str,
     n_instances: int,
+    max_trainings: int | None,
     n_warmup_instances: int | None,
     n_select: int,
     train_survivors: bool,
@@ -255,7 +265,10 @@ def _plan(
     n_instances = check_n_instances(n_instances)
     ranked_by = get_criterion(criterion)
     check_min_instances(ranked_by, n_instances)
-    text = f"{n} models, at most {n * n_instances} trainings ({n_instances} of each)"
+    most = n * n_instances
+    if max_trainings is not None:
+        most = min(most, max_trainings)
+    text = f"{n} models, at most {most} trainings (up to {n_instances} of each)"
     if rule == "halving":
         warmup = n_warmup_instances
         if warmup is None:
@@ -266,6 +279,7 @@ def _plan(
         # Either the models or the instances come to an end first.
         until_selected = expected_trainings(n, warmup, n_select=n_select)
         n_expected = to_the_end if train_survivors else min(to_the_end, until_selected)
+        n_expected = min(n_expected, most)
         text += f"; halving is expected to take {n_expected}"
     return f"{text}."
 

@@ -31,11 +31,15 @@ DIRECTIONS = ("minimize", "maximize")
 
 
 def expected_instances(
-    rule: EliminationRule, n_models: int, n_instances: int, train_survivors: bool
+    rule: EliminationRule,
+    n_models: int,
+    n_instances: int,
+    max_trainings: int | None,
+    train_survivors: bool,
 ) -> int | None:
-    """Return how many instances there will be, if the rule tells."""
+    """Return how many instances there will be at most, if the rule or a limit tells."""
     if type(rule) is not Halving:
-        return None
+        return max_trainings
     raced, followed = (
         expected_trainings(
             n_models,
@@ -46,7 +50,8 @@ def expected_instances(
         )
         for upto in (None, n_instances)
     )
-    return followed if train_survivors else min(raced, followed)
+    expected = followed if train_survivors else min(raced, followed)
+    return expected if max_trainings is None else min(expected, max_trainings)
 
 
 def chosen_rule(

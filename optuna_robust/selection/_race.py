@@ -40,6 +40,7 @@ class RaceOptions:
         sign: -1 if losses are turned round to be minimised, else 1.
         on_failure: ``"worst"`` or ``"drop"``; failures that raise do not get here.
         max_failures: A model is removed when more than this share of ``n_instances`` failed.
+        max_trainings: Most instances of all models together; None: no limit.
         instances_per_call: For an objective that takes several instances of a model at a time: how
             many; None: those that are needed.
     """
@@ -50,6 +51,7 @@ class RaceOptions:
     sign: int
     on_failure: str
     max_failures: float
+    max_trainings: int | None = None
     instances_per_call: int | None = None
 
 
@@ -92,6 +94,7 @@ class Race:
         self._n_taken = [0] * n_models
         self._n_waves = 0
         self._next = self.alive
+        self._chances: FloatArray | None = None
         self._incumbent: int | None = None
         self._disqualified: list[int] = []
         self._warned = False
@@ -123,7 +126,18 @@ class Race:
         return self.alive[int(rank_models(self.scores()[list(self.alive)])[0])]
 
     def _due(self, models: Iterable[int]) -> tuple[int, ...]:
-        return tuple(model for model in models if self._n_taken[model] < self._options.n_instances)
+        due = tuple(model for model in models if self._n_taken[model] < self._options.n_instances)
+        if self._options.max_trainings is None:
+            return due
+        left = self._options.max_trainings - sum(self._n_taken)
+        if len(due) <= left:
+            return due
+        # A rule that chances come from compares models of unequal numbers of instances; others
+        # get no part of a wave.
+        chances = self._chances
+        if chances is None:
+            return ()
+        return tuple(sorted(sorted(due, key=lambda model: -chances[model])[: max(left, 0)]))
 
     def _wave(self, due: tuple[int, ...], *, eliminates: bool) -> Step:
         self._n_waves += 1
@@ -152,6 +166,7 @@ class Race:
             removed.update(failing)
         self._disqualified.extend(removed)
         decision = self._decision(contenders, eliminates=eliminates)
+        self._chances = decision.probabilities
         sign = self._options.sign
         removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())
         self.alive = self._enough(contenders, decision, removed)

@@ -68,6 +68,7 @@ def robust_select(
     criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr",
     rule: str | EliminationRule = "race",
     n_instances: int = 20,
+    max_trainings: int | None = None,
     n_warmup_instances: int | None = None,
     n_select: int = 1,
     alpha: float = 0.05,
@@ -136,6 +137,11 @@ def robust_select(
             :class:`~optuna_robust.elimination.EliminationRule`.
         n_instances:
             Most instances of a model.
+        max_trainings:
+            Most instances of all models together, those from the store included; at least one for
+            each model. Where they are spent, the selection ends: the race with the models that
+            are the best as far as it can tell, another rule, which never trains a part of a wave,
+            with all that are left. Default: no limit.
         n_warmup_instances:
             k: no elimination on the first k instances; not for the race. Default: 4, or less if
             there are no more than 4 instances.
@@ -236,6 +242,13 @@ def robust_select(
     maximises = is_maximised(direction, models, study)
     if n_select > len(chosen_from):
         raise ValueError(f"n_select={n_select} is more than the {len(chosen_from)} models.")
+    if max_trainings is not None:
+        check_count("max_trainings", max_trainings, minimum=1)
+        if max_trainings < len(chosen_from):
+            raise ValueError(
+                f"max_trainings={max_trainings} is less than one for each of the "
+                f"{len(chosen_from)} models."
+            )
 
     def make_job(model: int, number: int) -> Job:
         instance = Instance(
@@ -245,7 +258,14 @@ def robust_select(
 
     sign = -1 if maximises else 1
     options = RaceOptions(
-        n_instances, n_select, chosen, sign, on_failure, float(max_failures), per_call
+        n_instances,
+        n_select,
+        chosen,
+        sign,
+        on_failure,
+        float(max_failures),
+        max_trainings,
+        per_call,
     )
     settings = Settings(seed, sources, reshuffle, n_instances, on_failure, (chosen.name,))
     if study is not None:
@@ -261,7 +281,9 @@ def robust_select(
             vary=sources,
         ) as pool,
         tqdm(
-            total=expected_instances(eliminates, len(chosen_from), n_instances, train_survivors),
+            total=expected_instances(
+                eliminates, len(chosen_from), n_instances, max_trainings, train_survivors
+            ),
             unit=" instances",
             disable=not show_progress_bar,
             mininterval=seconds_between_updates(),

@@ -420,7 +420,7 @@ def test_select_prints_what_robust_select_returns(here: Path, rule: str) -> None
     assert json.dumps(expected.best_params) in result.stdout
     assert f"{expected.n_trainings} instances trained" in result.stdout
     assert "optuna-robust confirm study.log choice train:objective" in result.stdout
-    assert "5 models, at most 100 trainings (20 of each)" in result.stderr
+    assert "5 models, at most 100 trainings (up to 20 of each)" in result.stderr
     told = f"of them all with probability {expected.probability:.3g}."
     assert (told in result.stdout) == (rule == "race")
     if rule == "halving":
@@ -462,6 +462,16 @@ def test_a_race_with_a_tolerance_says_what_is_how_likely(here: Path) -> None:
     assert f"{expected.n_trainings} instances trained" in output
 
 
+def test_a_race_keeps_to_its_trainings(here: Path) -> None:
+    options = ["--models", "grid.json", "--max-trainings", "8"]
+    result = _run(*_select("choice", *options))
+    assert result.exit_code == 0
+    assert "5 models, at most 8 trainings (up to 20 of each)" in result.stderr
+    assert len(_trained(here)) == 8
+    expected = opr.robust_select(noisy, {"x": [-1, -0.5, 0, 0.5, 1]}, max_trainings=8)
+    assert f"Best: model {expected.best_index} with" in result.stdout
+
+
 def test_select_from_a_study_with_a_test(here: Path) -> None:
     result = _run(
         *_select("choice", "--from-study", "ordinary", "--n-models", "3"),
@@ -481,7 +491,7 @@ def test_select_from_a_study_with_a_test(here: Path) -> None:
         train_survivors=True,
         seed=5,
     )
-    assert "at most 18 trainings (6 of each).\n" in result.stderr
+    assert "at most 18 trainings (up to 6 of each).\n" in result.stderr
     survivors = _rows(result.stdout, "model")
     assert sorted(int(row[0]) for row in survivors) == list(expected.survivors)
     assert int(survivors[0][0]) == expected.best_index

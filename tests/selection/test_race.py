@@ -552,6 +552,71 @@ def test_after_an_interruption_every_model_is_in_the_study_once(at: int) -> None
     ]
 
 
+# --- a limit on all trainings --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [30, 31, 37, 60])
+def test_a_race_ends_where_its_trainings_are_spent(limit: int) -> None:
+    losses = table(gap=0.02)
+    result = race(losses, max_trainings=limit)
+    assert sum(n_trained(result)) == limit
+    assert result.survivors == (result.best_index,)
+
+
+def test_a_limited_race_begins_like_an_unlimited_one() -> None:
+    losses = table(gap=0.02)
+    limited, unlimited = race(losses, max_trainings=60), race(losses)
+    assert len(limited.steps) > 2
+    assert [found_in(step) for step in limited.steps[:-1]] == [
+        found_in(step) for step in unlimited.steps[: len(limited.steps) - 1]
+    ]
+
+
+def found_in(step: Step) -> dict[str, Any]:
+    return {**replace(step, seconds=0.0).__dict__, "probability": repr(step.probability)}
+
+
+def test_the_last_trainings_are_the_likeliest_models() -> None:
+    losses = table(gap=0.02)
+    whole, cut = race(losses, max_trainings=60), race(losses, max_trainings=58)
+    more = np.array(n_trained(whole)) - np.array(n_trained(cut))
+    assert more.min() == 0
+    assert more.sum() == 2
+
+
+def test_a_limit_that_is_not_reached_changes_nothing() -> None:
+    losses = table()
+    assert found(race(losses, max_trainings=300)) == found(race(losses))
+
+
+def test_losses_from_a_store_count_towards_the_limit() -> None:
+    losses, store = table(gap=0.02), InstanceStore()
+    first = race(losses, max_trainings=40, store=store)
+    again = race(losses, max_trainings=40, store=store)
+    assert (first.n_trainings, again.n_trainings, again.n_reused) == (40, 0, 40)
+    assert found(again) == found(first)
+
+
+@pytest.mark.parametrize("limit", [24, 25, 30, 36])
+def test_halving_trains_no_part_of_a_wave(limit: int) -> None:
+    losses = table(8, 10)
+    result = race(losses, rule="halving", n_warmup_instances=2, max_trainings=limit)
+    # Three waves of all, then one of the four that are left after the first elimination, …
+    expected = max(n for n in (24, 28, 30) if n <= limit)
+    assert sum(n_trained(result)) == expected
+    assert result.best_index in result.survivors
+    assert len(result.survivors) == {24: 4, 28: 2, 30: 1}[expected]
+
+
+def test_survivors_are_trained_on_within_the_limit() -> None:
+    losses = table(8, 10, gap=1.0, noise=0.05)
+    result = race(
+        losses, rule="halving", n_warmup_instances=2, max_trainings=33, train_survivors=True
+    )
+    assert sum(n_trained(result)) == 33
+    assert n_trained(result)[result.best_index] == 8
+
+
 # --- arguments, progress -------------------------------------------------------------------------
 
 
@@ -578,6 +643,9 @@ def test_after_an_interruption_every_model_is_in_the_study_once(at: int) -> None
         ({"alpha": 1.0}, ValueError, r"alpha must lie in \(0, 1\)"),
         ({"n_instances": 1, "criterion": "std"}, ValueError, "n_instances=1 is too few"),
         ({"n_select": 3}, ValueError, "n_select=3 is more than the 2 models"),
+        ({"max_trainings": 1}, ValueError, "max_trainings=1 is less than one for each of the 2"),
+        ({"max_trainings": 0}, ValueError, "max_trainings must be at least 1"),
+        ({"max_trainings": 2.5}, TypeError, "max_trainings must be an integer"),
     ],
 )
 def test_bad_argument_is_an_error_before_training(

@@ -1,0 +1,117 @@
+"""All work of the benchmark: what is there already, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
+import math
+
+from benchmarks.nas_vs_robust.archive import Archive
+from benchmarks.nas_vs_robust.plan import ArmName
+from benchmarks.nas_vs_robust.plan import fewest_trainings
+from benchmarks.nas_vs_robust.plan import Outcome
+from benchmarks.nas_vs_robust.plan import Plan
+from benchmarks.nas_vs_robust.plan import Row
+from benchmarks.nas_vs_robust.plan import Search
+from benchmarks.nas_vs_robust.runner import Piece
+from benchmarks.nas_vs_robust.runner import run_pieces
+from benchmarks.nas_vs_robust.work import Bench
+
+
+# At equal seconds, winners are confirmed by so many fresh instances at most.
+_MOST_TIMED = 20
+# Searches that take less are not compared by time.
+_FEWEST_SECONDS = 1.0
+
+
+def measure(
+    archive: Archive,
+    bench: Bench,
+    plan: Plan,
+    *,
+    arms: Sequence[ArmName],
+    seeds: int,
+    rows: Sequence[str],
+    n_jobs: int,
+) -> tuple[list[Outcome], list[Outcome], list[Row]]:
+    """Do what the archive does not have, and return all that was found.
+
+    Args:
+        archive:
+            What is finished.
+        bench:
+            Task and database.
+        plan:
+            What every search is given.
+        arms:
+            Which arms.
+        seeds:
+            How many search seeds.
+        rows:
+            Names of fixed models.
+        n_jobs:
+            Number of processes.
+
+    Returns:
+        Outcomes at equal trainings, outcomes at equal seconds (none for one arm, or where nothing
+        takes time), and fixed rows.
+    """
+    # All seeds of an arm before the next: nas-retrained begins with what nas has trained.
+    searches = [Search(arm, seed) for arm in arms for seed in range(seeds)]
+    wanted: list[Search | str] = [*searches, *rows]
+    pieces = [Piece(each, plan) for each in wanted]
+    _finish(archive, bench, pieces, n_jobs=n_jobs)
+    outcomes = [archive.outcome(search) for search in searches]
+    shorter = _shorter(outcomes, plan)
+    _finish(archive, bench, shorter.values(), n_jobs=n_jobs)
+    timed = [
+        archive.outcome(replace(search, budget="seconds"))
+        if search in shorter
+        else archive.outcome(search)
+        for search in searches
+    ]
+    return outcomes, timed if shorter else [], [archive.row(name) for name in rows]
+
+
+def n_timed(plan: Plan) -> int:
+    """Return by how many fresh instances winners are compared at equal seconds."""
+    return min(plan.confirmations, _MOST_TIMED)
+
+
+def _shorter(outcomes: Iterable[Outcome], plan: Plan) -> dict[Search, Piece]:
+    """Return the searches that take longer than the fastest of their seed, with less to train."""
+    by_seed: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_seed.setdefault(outcome.search.seed, []).append(outcome)
+    pieces = {}
+    for of_seed in by_seed.values():
+        fastest = min(outcome.seconds for outcome in of_seed)
+        for outcome in of_seed:
+            search = outcome.search
+            share = fastest / outcome.seconds if fastest > _FEWEST_SECONDS else 1.0
+            trainings = max(math.floor(share * plan.trainings), fewest_trainings(search.arm))
+            if trainings < plan.trainings:
+                short = replace(
+                    plan,
+                    trainings=trainings,
+                    confirmations=n_timed(plan),
+                    sample_sizes=(plan.sample_size,),
+                )
+                pieces[search] = Piece(replace(search, budget="seconds"), short)
+    return pieces
+
+
+def _finish(archive: Archive, bench: Bench, pieces: Iterable[Piece], *, n_jobs: int) -> None:
+    pieces = list(pieces)
+    missing = [piece for piece in pieces if piece.what not in archive]
+    if len(missing) < len(pieces):
+        print(f"{len(pieces) - len(missing)} of {len(pieces)} searches and rows are there.")
+    if not missing:
+        return
+    for done in run_pieces(bench, missing, n_jobs=n_jobs):
+        if isinstance(done.found, Row):
+            archive.add_row(done.found)
+        else:
+            assert done.storage is not None
+            archive.add_outcome(done.found, done.storage)

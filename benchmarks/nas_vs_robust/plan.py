@@ -1,0 +1,151 @@
+"""What is to be done: arms, searches, and what each may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from typing import get_args
+from typing import Literal
+from typing import TypeAlias
+
+from benchmarks.tasks import Preset
+
+
+ArmName: TypeAlias = Literal[
+    "nas", "nas-retrained", "mean-of-5", "wilcoxon", "robust", "robust-select"
+]
+ARMS: tuple[ArmName, ...] = get_args(ArmName)
+# What the others are compared with.
+REFERENCE: ArmName = "nas"
+
+# How the models of the arm nas-retrained are chosen in the end.
+N_RETRAINED, N_AGAIN = 10, 3
+
+# Budgets of searches: equal trainings, or as many as take the time of the seed's fastest search.
+Budget: TypeAlias = Literal["trainings", "seconds"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every search is given.
+
+    Args:
+        trainings:
+            Instances that a search may train.
+        n_instances:
+            Of a model, in the arms robust and wilcoxon.
+        confirmations:
+            Fresh instances of each winner and fixed row.
+        sample_sizes:
+            Of training samples. Searches use the largest; fresh instances are trained with all.
+    """
+
+    trainings: int
+    n_instances: int
+    confirmations: int
+    sample_sizes: tuple[int, ...]
+
+    @property
+    def sample_size(self) -> int:
+        """Training sample of all searches."""
+        return max(self.sample_sizes)
+
+
+def fewest_trainings(arm: ArmName) -> int:
+    """Return how many trainings an arm needs."""
+    return {
+        "nas": 1,
+        "nas-retrained": N_RETRAINED * (N_AGAIN + 1),
+        "mean-of-5": 5,
+        "wilcoxon": 1,
+        "robust": 1,
+        "robust-select": 4,
+    }[arm]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A preset: a plan but for the task's sample sizes, its arms, and for how many seeds."""
+
+    trainings: int
+    n_instances: int
+    confirmations: int
+    seeds: int
+    arms: tuple[ArmName, ...]
+
+
+PRESETS: Mapping[Preset, Numbers] = {
+    # Minutes on 2 cores.
+    "quick": Numbers(80, 10, 20, seeds=3, arms=("nas", "robust")),
+    # Under 90 minutes on 2 cores.
+    "standard": Numbers(
+        100, 10, 50, seeds=10, arms=("nas", "nas-retrained", "robust", "robust-select")
+    ),
+    # Meant for a GPU.
+    "paper": Numbers(1000, 20, 100, seeds=20, arms=ARMS),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Search:
+    """One search of an arm."""
+
+    arm: ArmName
+    seed: int
+    budget: Budget = "trainings"
+
+    @property
+    def name(self) -> str:
+        """What its study is called."""
+        return f"{self.arm}, seed {self.seed}" + (
+            "" if self.budget == "trainings" else ", equal seconds"
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one search found, and what its winner is worth when it is trained again.
+
+    Args:
+        search:
+            Which search.
+        n_trainings:
+            Instances that it trained.
+        n_trials:
+            Models that it tried.
+        n_pruned:
+            Of these, models that were stopped.
+        seconds:
+            That these trainings took, added up.
+        params:
+            Hyperparameters of the winner.
+        criterion:
+            What the winner was chosen by.
+        search_losses:
+            On the validation part; the search value is their criterion.
+        fresh_losses:
+            Of fresh instances on the test part, by sample size; infinite where one failed.
+    """
+
+    search: Search
+    n_trainings: int
+    n_trials: int
+    n_pruned: int
+    seconds: float
+    params: dict[str, Any]
+    criterion: str
+    search_losses: tuple[float, ...]
+    fresh_losses: dict[int, tuple[float, ...]]
+
+    def fresh(self, n: int | None = None) -> tuple[float, ...]:
+        """Return the first n fresh losses (default: all) with the sample size of the search."""
+        return self.fresh_losses[max(self.fresh_losses)][:n]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Fresh instances of a fixed model on the test part, by sample size."""
+
+    name: str
+    fresh_losses: dict[int, tuple[float, ...]]
