@@ -99,7 +99,7 @@ def run_pieces(bench: Bench, pieces: Sequence[Piece], *, n_jobs: int) -> Iterato
             min(n_jobs, len(pieces)),
             mp_context=context,
             initializer=_start_worker,
-            initargs=(counter,),
+            initargs=(counter, "torch" in bench.card.packages),
         ) as executor,
         tqdm(
             total=sum(piece.planned for piece in pieces),
@@ -144,23 +144,18 @@ def _do(bench: Bench, piece: Piece) -> Done:
     return Done(outcome, storage, n_new)
 
 
-def _start_worker(counter: Any) -> None:
+def _start_worker(counter: Any, uses_torch: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle.
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _use_one_thread()
+    if uses_torch:
+        import torch  # noqa: PLC0415
+
+        torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # A model that diverges in every instance guesses alike in every instance.
     warnings.filterwarnings("ignore", "All .* instances of trial .* have the same loss")
     warnings.filterwarnings("ignore", "WilcoxonPruner is experimental")
     _shared["counter"] = counter
-
-
-def _use_one_thread() -> None:
-    try:
-        import torch  # noqa: PLC0415
-    except ImportError:
-        return
-    torch.set_num_threads(1)
 
 
 def _leave_with_parent() -> None:

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 datasets = pytest.importorskip("sklearn.datasets")
 
 from benchmarks.tasks import digits  # noqa: E402
+from benchmarks.tasks import Setting  # noqa: E402
 from benchmarks.tasks import TASKS  # noqa: E402
 from optuna_robust import Instance  # noqa: E402
 
@@ -42,11 +43,13 @@ def labels():
 
 @pytest.fixture(scope="module")
 def task():
-    return TASKS["digits"].load(seed=0)
+    return TASKS["digits"].load(seed=0, setting=Setting())
 
 
 def loss(task, instance, part="validation"):
-    return task.loss(optuna.trial.FixedTrial(MODEL), instance, part=part)
+    model = task.suggest(optuna.trial.FixedTrial(MODEL))
+    (found,) = task.losses(model, [instance], part=part, sample_size=150)
+    return found
 
 
 def test_parts_are_disjoint_and_complete(labels):
@@ -95,6 +98,13 @@ def test_a_training_leaves_the_global_generator_alone(task):
 
 def test_parts_give_different_losses(task):
     assert loss(task, Instance(0), "validation") != loss(task, Instance(0), "test")
+
+
+def test_several_instances_are_those_one_by_one(task):
+    model = task.suggest(optuna.trial.FixedTrial(MODEL))
+    instances = [Instance(number) for number in range(3)]
+    together = task.losses(model, instances, part="test", sample_size=150)
+    assert together == [loss(task, instance, "test") for instance in instances]
 
 
 def test_every_model_of_the_search_space_can_be_built():

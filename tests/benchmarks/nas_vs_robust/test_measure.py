@@ -1,0 +1,117 @@
+"""What is run again for a comparison at equal seconds."""
+
+from dataclasses import replace
+
+import optuna
+from optuna.storages import InMemoryStorage
+import pytest
+
+from benchmarks.nas_vs_robust import archive
+from benchmarks.nas_vs_robust import measure
+from benchmarks.nas_vs_robust.plan import Plan
+from benchmarks.nas_vs_robust.plan import Row
+from benchmarks.nas_vs_robust.plan import Search
+from benchmarks.nas_vs_robust.runner import Done
+from tests.benchmarks.nas_vs_robust import noise
+from tests.benchmarks.nas_vs_robust.noise import an_outcome
+
+
+PLAN = Plan(trainings=60, n_instances=4, confirmations=50, sample_sizes=(4, 16))
+SECONDS = {"nas": 30.0, "nas-retrained": 90.0, "robust": 40.0, "robust-select": 30.0}
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """Pretend to run: every search takes what is said, in proportion to its trainings."""
+    pieces = []
+
+    def pretend(bench, missing, *, n_jobs):
+        for piece in missing:
+            pieces.append(piece)
+            if isinstance(piece.what, str):
+                yield Done(Row(piece.what, {16: (1.0,)}), None, 0)
+                continue
+            storage = InMemoryStorage()
+            optuna.create_study(storage=storage, study_name=piece.what.name)
+            seconds = SECONDS[piece.what.arm] * piece.plan.trainings / PLAN.trainings
+            outcome = an_outcome(search=(1.0,), n_trainings=piece.plan.trainings, seconds=seconds)
+            yield Done(replace(outcome, search=piece.what), storage, 0)
+
+    monkeypatch.setattr(measure, "run_pieces", pretend)
+    return pieces
+
+
+def run(tmp_path, arms, seeds=1, rows=("good",)):
+    kept = archive.Archive(tmp_path / "some.db", {"a": 1})
+    found = measure.measure(
+        kept, noise.bench(tmp_path), PLAN, arms=arms, seeds=seeds, rows=rows, n_jobs=1
+    )
+    kept.close()
+    return found
+
+
+def test_slower_searches_are_run_again_with_fewer_trainings(done, tmp_path):
+    outcomes, timed, rows = run(tmp_path, tuple(SECONDS))
+    assert [outcome.n_trainings for outcome in outcomes] == [60] * 4
+    # 60 * 30 / 90 is less than nas-retrained needs.
+    assert [outcome.n_trainings for outcome in timed] == [60, 40, 45, 60]
+    assert [outcome.search.budget for outcome in timed] == [
+        *("trainings", "seconds", "seconds", "trainings")
+    ]
+    again = [piece for piece in done if piece.plan != PLAN]
+    assert {(piece.plan.confirmations, piece.plan.sample_sizes) for piece in again} == {
+        (20, (16,))
+    }
+    assert [row.name for row in rows] == ["good"]
+
+
+def test_all_seeds_of_an_arm_come_before_the_next(done, tmp_path):
+    run(tmp_path, ("nas", "nas-retrained"), seeds=2)
+    assert [piece.what for piece in done][:5] == [
+        *(Search("nas", 0), Search("nas", 1)),
+        *(Search("nas-retrained", 0), Search("nas-retrained", 1)),
+        "good",
+    ]
+
+
+def test_one_arm_alone_is_not_compared_by_time(done, tmp_path):
+    _, timed, _ = run(tmp_path, ("robust",))
+    assert timed == []
+
+
+def test_what_takes_no_time_is_not_compared_by_time(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "_FEWEST_SECONDS", 31.0)
+    _, timed, _ = run(tmp_path, ("nas", "robust"))
+    assert timed == []
+
+
+def test_nothing_is_done_twice(done, tmp_path, capsys):
+    first = run(tmp_path, tuple(SECONDS))
+    n_done = len(done)
+    assert run(tmp_path, tuple(SECONDS)) == first
+    assert len(done) == n_done
+    assert "5 of 5 searches and rows are there." in capsys.readouterr().out
+
+
+def test_an_interrupted_copy_is_made_again(tmp_path):
+    path = tmp_path / "some.db"
+    url = f"sqlite:///{path}"
+    name = Search("nas", 0).name
+    optuna.create_study(study_name=name, storage=url)
+    storage = InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name=name)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+
+    written = archive.Archive(path, {"trainings": 12})
+    assert Search("nas", 0) not in written
+    written.add_outcome(an_outcome(), storage)
+    assert len(optuna.load_study(study_name=name, storage=url).trials) == 3
+    assert archive.Archive(path, {"trainings": 12}).outcome(Search("nas", 0)) == an_outcome()
+
+
+def test_work_with_other_settings_is_refused(tmp_path):
+    written = archive.Archive(tmp_path / "some.db", {"trainings": 12})
+    written.add_row(Row("good", {16: (1.0,)}))
+    assert archive.Archive(tmp_path / "some.db", {"trainings": 12}).row("good").name == "good"
+    with pytest.raises(archive.OtherSettingsError, match=r"trainings 12 \(now 13\)"):
+        archive.Archive(tmp_path / "some.db", {"trainings": 13})

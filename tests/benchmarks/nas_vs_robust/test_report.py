@@ -1,0 +1,114 @@
+from dataclasses import replace
+import math
+
+import numpy as np
+import plotly.io
+import pytest
+
+from benchmarks.nas_vs_robust import figures
+from benchmarks.nas_vs_robust import files
+from benchmarks.nas_vs_robust import report
+from benchmarks.nas_vs_robust import statistics
+from benchmarks.nas_vs_robust.plan import Plan
+from benchmarks.nas_vs_robust.plan import Row
+from benchmarks.nas_vs_robust.plan import Search
+from tests.benchmarks.nas_vs_robust.noise import an_outcome
+
+
+BASE = np.array([3.0, 4.0, 5.0])
+
+
+def findings(shifts=(-1.0, -1.1, -0.9), **fields):
+    outcomes = []
+    for seed, shift in enumerate(shifts):
+        nas = an_outcome("nas", seed, fresh=tuple(BASE))
+        robust = an_outcome("robust", seed, fresh=tuple(BASE + shift))
+        outcomes += [nas, robust]
+    about = {
+        "task": "noise",
+        "about": "made up",
+        "loss": "made-up loss",
+        "command": "python -m benchmarks nas-vs-robust",
+        "date": "2026-11-28",
+        "machine": "Linux",
+        "settings": {},
+        "versions": {"optuna": "5.0.0"},
+    }
+    whole = report.Findings(Plan(12, 4, 3, (16,)), tuple(outcomes), (), 3, (), about)
+    return replace(whole, **fields)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "verdict"),
+    [
+        ((-1.0, -1.1, -0.9), "robust: better: it lowers"),
+        ((1.0, 1.1, 0.9), "robust: worse: it raises"),
+        ((1.0, -1.1, 0.2), "robust: no difference is shown"),
+        ((1.0,), "differs by +1, which decides nothing"),
+    ],
+)
+def test_conclusion_says_what_the_interval_shows(shifts, verdict):
+    found = findings(shifts)
+    (comparison,) = statistics.compare(found.outcomes)
+    assert verdict in report.conclusion(comparison)
+    assert verdict in report.as_markdown(found)
+
+
+def test_tables_are_aligned():
+    lines = report.table(["a", "long head"], [["value", "1"], ["v", "22"]]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1] == "| ----- | --------- |"
+
+
+def test_equal_seconds_have_a_table_of_their_own():
+    plain = findings()
+    timed = tuple(
+        replace(each, search=replace(each.search, budget="seconds"), n_trainings=7)
+        for each in plain.outcomes
+    )
+    assert "## At equal seconds" not in report.as_markdown(plain)
+    text = report.as_markdown(replace(plain, timed=timed))
+    assert "## At equal seconds" in text
+    assert "| nas    | 10.0    | 7.0 " in text
+
+
+def test_sizes_and_fixed_rows_have_tables():
+    found = findings(rows=(Row("parametric", {16: (1.0, 1.5, 2.0)}),))
+    text = report.as_markdown(found)
+    assert "| parametric | 16     | 1.5 " in text
+    assert "Winners by sample size" not in text
+    outcomes = tuple(
+        replace(each, fresh_losses={4: (9.0, 9.0, 9.0), **each.fresh_losses})
+        for each in found.outcomes
+    )
+    text = report.as_markdown(replace(found, outcomes=outcomes, plan=Plan(12, 4, 3, (4, 16))))
+    assert "| nas    | 4      | 9 [9, 9]" in text
+
+
+def test_what_is_not_finite_is_null_in_json():
+    failing = an_outcome("nas", 0, fresh=(1.0, math.inf, math.inf))
+    plain = files.as_json(findings(outcomes=(failing, an_outcome("robust", 0))))
+    assert plain["arms"][0]["fresh_losses"]["16"] == [1.0, None, None]
+    assert plain["arms"][0]["confirmed"]["q3+iqr"] is None
+    assert plain["arms"][0]["confirmed"]["failures"] == 2
+
+
+def test_figures_show_every_arm_and_row():
+    found = findings(rows=(Row("parametric", {16: (1.0, math.inf, 2.0)}),))
+    boxes, pairs, promises = figures.figures(found)
+    assert [box.name for box in boxes.data] == ["nas", "robust", "parametric"]
+    assert [len(box.y) for box in boxes.data] == [9, 9, 2]
+    assert [list(line.x) for line in pairs.data] == [["nas", "robust"]] * 3
+    nas = statistics.confirmed(tuple(BASE), "q3+iqr").value
+    assert [line.y[0] for line in pairs.data] == pytest.approx([nas] * 3)
+    assert [points.name for points in promises.data] == ["nas", "robust", "honest"]
+    assert promises.data[0].y[0] - promises.data[0].x[0] == pytest.approx(
+        statistics.optimism(found.outcomes[0])
+    )
+    for figure in (boxes, pairs, promises):
+        plotly.io.from_json(figure.to_json())
+
+
+def test_searches_are_named_by_arm_seed_and_budget():
+    assert Search("robust", 3).name == "robust, seed 3"
+    assert Search("robust", 3, "seconds").name == "robust, seed 3, equal seconds"
