@@ -124,6 +124,7 @@ def _validate(parser: argparse.ArgumentParser, args: argparse.Namespace, command
     print(f"`{command}`\n\n{table}")
     figures = validation_page.figures(events, n=args.events // 10, seed=args.seed)
     page = args.out / _PAGE
-    write_page(page, figures, table, "Simulated photon clusters")
+    title = "Simulated photon clusters"
+    write_page(page, figures, f"# {title}\n\n{table}", title)
     print(f"\nFigures: {page}")
     return 0

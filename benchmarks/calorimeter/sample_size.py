@@ -15,6 +15,7 @@ from benchmarks.calorimeter.inputs import UNITS
 from benchmarks.calorimeter.study import MODELS
 from benchmarks.calorimeter.study import Report
 from benchmarks.calorimeter.study import Study
+from benchmarks.pages import logarithmic_axis
 from optuna_robust import SelectionResult
 from optuna_robust.comparison import compare_with_reference
 from optuna_robust.criteria import FloatArray
@@ -22,7 +23,6 @@ from optuna_robust.criteria import get_criterion
 from optuna_robust.visualization import plot_sample_size
 
 
-_TICKS = [base * 10.0**power for power in range(-3, 3) for base in (1, 2, 5)]
 _CAUTION: dict[Problem, str] = {
     "energy": "Models 1 and 2 differ in optimizer, learning rate, batch size and decay, too.",
     "position": "Models 3 and 4 differ in nothing but the inductive bias.",
@@ -38,7 +38,7 @@ def run(study: Study, names: Sequence[str], sizes: Sequence[int]) -> Report:
     text = "\n\n".join(part for part in parts if part)
     figure = plot_sample_size(losses, loss_name=UNITS[study.problem])
     # Losses of small samples are many times those of large ones.
-    figure.update_yaxes(type="log", tickvals=_TICKS, ticktext=[f"{tick:g}" for tick in _TICKS])
+    figure.update_yaxes(**logarithmic_axis())
     return Report(text, (figure,), {"": result})
 
 

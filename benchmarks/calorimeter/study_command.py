@@ -161,11 +161,12 @@ def _run(
         return 130
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
-    text = f"`{command}`\n\n{study.about()}\n\n{report.text}\n"
+    title = f"{name}, {study.problem}"
+    text = f"# {title}\n\n`{command}`\n\n{study.about()}\n\n{report.text}\n"
     print(text)
     stem = f"{name}-{study.problem}" + ("" if args.schedule == "cosine" else f"-{args.schedule}")
     (args.out / f"{stem}.md").write_text(text, encoding="utf-8")
-    write_page(args.out / f"{stem}.html", report.figures, text, f"{name}, {study.problem}")
+    write_page(args.out / f"{stem}.html", report.figures, text, title)
     for part, result in report.results.items():
         result.save(args.out / f"{stem}{part}.h5")
     print(f"Figures: {args.out / stem}.html; losses: {args.out / stem}*.h5")

@@ -20,6 +20,7 @@ from optuna.trial import BaseTrial
 
 from benchmarks.nas_vs_robust.plan import ArmName
 from benchmarks.nas_vs_robust.plan import N_AGAIN
+from benchmarks.nas_vs_robust.plan import N_RACED
 from benchmarks.nas_vs_robust.plan import N_RETRAINED
 from optuna_robust import InstanceStore
 from optuna_robust import MaxInstancesCallback
@@ -28,6 +29,11 @@ from optuna_robust import robust_select
 from optuna_robust import RobustnessPruner
 from optuna_robust import SelectionResult
 from optuna_robust import trials
+from optuna_robust.model_key import model_key
+
+
+# Draws, for each random model, until there are enough different ones.
+_MOST_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Given:
             Draws a model from the search space.
         objective:
             Of one instance, or of several.
+        trains_together:
+            Whether the objective is of several.
         trainings:
             That it may spend.
         n_instances:
@@ -55,6 +63,7 @@ class Given:
 
     suggest: Callable[[BaseTrial], object]
     objective: Callable[..., Any]
+    trains_together: bool
     trainings: int
     n_instances: int
     seed: int
@@ -123,7 +132,14 @@ def _mean_of_5(given: Given) -> Winner:
 
 def _wilcoxon(given: Given) -> Winner:
     """Stop models that Optuna's test of pairs finds worse than the best; the best mean wins."""
-    study = _optimized(given, given.n_instances, criterion="mean", pruner=WilcoxonPruner())
+    study = _optimized(
+        given,
+        given.n_instances,
+        criterion="mean",
+        pruner=WilcoxonPruner(),
+        # The pruner may stop a trial after any instance: none is trained in vain.
+        instances_per_call=1 if given.trains_together else None,
+    )
     return _best_of(study, "mean")
 
 
@@ -137,15 +153,20 @@ def _robust(given: Given) -> Winner:
 def _robust_select(given: Given) -> Winner:
     """Race random models, half as many as trainings."""
     sampled = optuna.create_study(sampler=RandomSampler(seed=given.seed))
-    models = []
-    for _ in range(given.trainings // 2):
+    models: dict[str, dict[str, Any]] = {}
+    n_models = given.trainings // 2
+    # A small space has fewer different models than that.
+    for _ in range(_MOST_DRAWS * n_models):
         trial = sampled.ask()
         given.suggest(trial)
-        models.append(trial.params)
+        models.setdefault(model_key(trial.params), trial.params)
+        if len(models) == n_models:
+            break
     study = optuna.create_study(storage=given.storage, study_name=given.study_name)
     result = robust_select(
         given.objective,
-        models,
+        list(models.values()),
+        n_instances=N_RACED,
         max_trainings=given.trainings,
         seed=given.seed,
         store=given.store,
@@ -171,6 +192,7 @@ def _optimized(
     criterion: str | None,
     pruner: BasePruner | None = None,
     reshuffle: bool = False,
+    instances_per_call: int | None = None,
 ) -> Study:
     study = optuna.create_study(
         storage=given.storage,
@@ -186,6 +208,7 @@ def _optimized(
             seed=given.seed,
             reshuffle=reshuffle,
             store=given.store,
+            instances_per_call=instances_per_call,
         ),
         # A search that goes on from the store ends where it would have ended.
         callbacks=[MaxInstancesCallback(given.trainings, count_reused=True)],

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
-import hashlib
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
-from importlib.util import find_spec
 import os
 from pathlib import Path
 import platform
@@ -24,9 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.nas_vs_robust import files
 from benchmarks.nas_vs_robust.archive import Archive
+from benchmarks.nas_vs_robust.circumstances import circumstances
 from benchmarks.nas_vs_robust.measure import measure
 from benchmarks.nas_vs_robust.measure import n_timed
 from benchmarks.nas_vs_robust.plan import ARMS
+from benchmarks.nas_vs_robust.plan import fewest_confirmations
 from benchmarks.nas_vs_robust.plan import fewest_trainings
 from benchmarks.nas_vs_robust.plan import Numbers
 from benchmarks.nas_vs_robust.plan import Plan
@@ -34,14 +33,16 @@ from benchmarks.nas_vs_robust.plan import PRESETS
 from benchmarks.nas_vs_robust.report import Findings
 from benchmarks.nas_vs_robust.work import Bench
 from benchmarks.nas_vs_robust.work import check_sample_sizes
+from benchmarks.nas_vs_robust.work import check_store
+from benchmarks.nas_vs_robust.work import trains_together
 from benchmarks.options import at_least
 from benchmarks.tasks import Setting
 from benchmarks.tasks import TaskCard
 from benchmarks.tasks import TASKS
-import optuna_robust
 
 
 _NAME = "nas-vs-robust"
+_FOR_FILES = ("h5py", "markdown-it-py")
 # The warm-up of the pruner takes two instances, and one must be left to prune.
 _FEWEST_INSTANCES = 3
 
@@ -62,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--task",
         choices=TASKS,
         default="energy",
-        help="; ".join(f"{name}: {card.about}" for name, card in TASKS.items())
+        help="; ".join(f"{name}: {card.about}" for name, card in TASKS.items()).replace("%", "%%")
         + "; default: %(default)s",
     )
     parser.add_argument(
@@ -118,16 +119,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--dataset",
         choices=("A", "B"),
-        default="B",
         help="energy, position: that is simulated, A: energies flat, normal incidence, B: a "
-        "falling spectrum with angles; default: %(default)s",
+        "falling spectrum with angles; default: B",
     )
     parser.add_argument(
         "--schedule",
         choices=("constant", "cosine"),
-        default="constant",
         help="energy, position: of learning rates, constant or annealed to zero; "
-        "default: %(default)s",
+        "default: constant",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder; default: %(default)s"
@@ -143,12 +142,10 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
     card = TASKS[args.task]
     numbers, plan = _chosen(parser, args, card)
     versions = _versions(parser, card)
-    n_jobs = args.jobs or _default_jobs(card)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        bench, archive, settings = _open(
-            parser, args, card, plan, versions=versions, n_jobs=n_jobs
-        )
+        bench, archive, settings = _open(parser, args, plan, versions)
+        n_jobs = args.jobs or (1 if trains_together(bench) else _n_cores())
         try:
             outcomes, timed, rows = measure(
                 archive,
@@ -165,7 +162,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
         print("Stopped. The same command goes on with what is not finished.")
         return 130
     except BrokenProcessPool:
-        print("A process was killed. The same command goes on with what is not finished.")
+        print("A process has ended unexpectedly. The same command goes on with what is left.")
         return 1
     found = Findings(
         plan,
@@ -179,7 +176,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
             "loss": card.loss,
             "command": command,
             "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{platform.system()}, {os.cpu_count()} cores, {n_jobs} processes",
+            "machine": f"{platform.system()}, {_n_cores()} cores, {n_jobs} processes",
             "settings": settings,
             "versions": versions,
         },
@@ -199,20 +196,28 @@ def _chosen(
         PRESETS[args.preset],
         **{name: value for name, value in given.items() if value is not None},
     )
-    for name in ("trainings", "confirmations"):
-        if getattr(numbers, name) < numbers.n_instances:
-            parser.error(
-                f"--{name} must be at least --n-instances ({numbers.n_instances}), "
-                f"but was {getattr(numbers, name)}"
-            )
+    if numbers.trainings < numbers.n_instances:
+        parser.error(
+            f"--trainings must be at least --n-instances ({numbers.n_instances}), "
+            f"but was {numbers.trainings}"
+        )
     for arm in numbers.arms:
         if numbers.trainings < fewest_trainings(arm):
             parser.error(
                 f"--trainings must be at least {fewest_trainings(arm)} for the arm {arm}, "
                 f"but was {numbers.trainings}"
             )
-    if card.n_events is None and args.events is not None:
-        parser.error(f"--events goes with energy and position, but --task was {args.task}")
+        least = fewest_confirmations(arm, numbers.n_instances)
+        if numbers.confirmations < least:
+            parser.error(
+                f"--confirmations must be at least {least} for the arm {arm}, "
+                f"but was {numbers.confirmations}"
+            )
+    for option in ("events", "dataset", "schedule"):
+        if card.n_events is None and getattr(args, option) is not None:
+            parser.error(f"--{option} goes with energy and position, but --task was {args.task}")
+    if args.events is not None and args.dataset is not None:
+        parser.error("--dataset is what is simulated; with --events nothing is")
     sizes = tuple(sorted(set(args.sample_sizes or card.sample_sizes[args.preset])))
     plan = Plan(numbers.trainings, numbers.n_instances, numbers.confirmations, sizes)
     # In the order of the arms, whatever the user's.
@@ -221,46 +226,34 @@ def _chosen(
 
 def _versions(parser: argparse.ArgumentParser, card: TaskCard) -> dict[str, str]:
     try:
-        return {name: version(name) for name in ("optuna", "numpy", *card.packages)}
+        for name in _FOR_FILES:
+            version(name)
+        return {name: version(name) for name in ("optuna", "numpy", "scipy", *card.packages)}
     except PackageNotFoundError as error:
         parser.error(f"{error.name} is not installed: pip install 'optuna-robust[bench]'")
 
 
-def _default_jobs(card: TaskCard) -> int:
-    if "torch" in card.packages:
-        import torch  # noqa: PLC0415
-
-        if torch.cuda.is_available():
-            return 1
+def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
 def _open(
     parser: argparse.ArgumentParser,
     args: argparse.Namespace,
-    card: TaskCard,
     plan: Plan,
-    *,
     versions: dict[str, str],
-    n_jobs: int,
 ) -> tuple[Bench, Archive, dict[str, Any]]:
     """Return task, finished work, and all that it depends on; or say what is wrong with --out."""
-    path = args.out / f"{_NAME}.db"
+    path, card = args.out / f"{_NAME}.db", TASKS[args.task]
     try:
         args.out.mkdir(parents=True, exist_ok=True)
-        setting = _setting(args, card, n_jobs)
-        losses_depend_on = {
-            "task": args.task,
-            **versions,
-            "preset": args.preset,
-            "schedule": args.schedule,
-            "data": "" if setting.events is None else _digest([setting.events]),
-            "code": _code(card),
-        }
-        settings = {**losses_depend_on, **asdict(plan), "sample_sizes": list(plan.sample_sizes)}
+        setting = _setting(args, card)
+        losses_depend_on, settings = circumstances(args.task, card, setting, plan, versions)
         bench = Bench(args.task, card, setting, path, losses_depend_on)
         check_sample_sizes(bench, plan)
-        return bench, Archive(path, settings), settings
+        archive = Archive(path, settings)
+        check_store(bench, plan)
+        return bench, archive, settings
     except OSError as error:
         parser.error(f"--out {args.out} cannot be written, or --events not read: {error}")
     except SQLAlchemyError as error:
@@ -270,30 +263,11 @@ def _open(
         parser.error(str(error))
 
 
-def _setting(args: argparse.Namespace, card: TaskCard, n_jobs: int) -> Setting:
+def _setting(args: argparse.Namespace, card: TaskCard) -> Setting:
     events = args.events
     if card.n_events is not None and events is None:
         from benchmarks.calorimeter.simulated_file import simulated_events  # noqa: PLC0415
 
-        events = simulated_events(args.out, args.dataset, card.n_events[args.preset], n_jobs)
-    return Setting(args.preset, events, args.schedule)
-
-
-def _code(card: TaskCard) -> str:
-    """Return the fingerprint of the code that outcomes depend on."""
-    sources = [Path(__file__).with_name(name) for name in ("arms.py", "work.py")]
-    for name in (card.loader.split(":")[0], *card.code, optuna_robust.__name__):
-        found = find_spec(name)
-        assert found is not None
-        assert found.origin is not None
-        origin = Path(found.origin)
-        sources += origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
-    return _digest(sources)
-
-
-def _digest(files: Iterable[Path]) -> str:
-    """Return a short fingerprint of files."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+        n = card.n_events[args.preset]
+        events = simulated_events(args.out, args.dataset or "B", n, n_jobs=_n_cores())
+    return Setting(args.preset, events, args.schedule or "constant")

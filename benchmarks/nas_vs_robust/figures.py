@@ -11,6 +11,7 @@ from benchmarks.nas_vs_robust.plan import ArmName
 from benchmarks.nas_vs_robust.report import Findings
 from benchmarks.nas_vs_robust.report import HEADINGS
 from benchmarks.nas_vs_robust.statistics import DECISIVE
+from benchmarks.pages import logarithmic_axis
 
 
 def figures(found: Findings) -> tuple[go.Figure, ...]:
@@ -20,15 +21,18 @@ def figures(found: Findings) -> tuple[go.Figure, ...]:
 
 def boxes(found: Findings) -> go.Figure:
     """Return boxes of fresh losses by sample size: winners of all seeds, and fixed models."""
-    points: dict[str, list[tuple[str, float]]] = {}
     of_arms = [(each.search.arm, each.fresh_losses) for each in found.outcomes]
-    for name, by_size in [*of_arms, *((row.name, row.fresh_losses) for row in found.rows)]:
+    of_rows = [(row.name, row.fresh_losses) for row in found.rows]
+    points: dict[str, list[tuple[str, float]]] = {}
+    for name, by_size in [*of_arms, *of_rows]:
         points.setdefault(name, []).extend(
-            (str(size), loss)
-            for size, losses in by_size.items()
-            for loss in losses
-            if math.isfinite(loss)
+            (str(size), loss) for size, losses in by_size.items() for loss in losses
         )
+    n_failed = sum(not math.isfinite(loss) for each in points.values() for _, loss in each)
+    points = {
+        name: [(size, loss) for size, loss in each if math.isfinite(loss)]
+        for name, each in points.items()
+    }
     figure = go.Figure(
         [
             go.Box(
@@ -40,12 +44,13 @@ def boxes(found: Findings) -> go.Figure:
             for name, each in points.items()
         ]
     )
+    left_out = f"; {n_failed} failed ones are left out" if n_failed else ""
     lowest = min((loss for each in points.values() for _, loss in each), default=0.0)
     figure.update_layout(
-        title="Fresh instances on the test part (winners of all seeds together)",
+        title=f"Fresh instances on the test part (winners of all seeds together{left_out})",
         boxmode="group",
         xaxis={"title": "size of the training sample", "type": "category"},
-        yaxis={"title": found.about["loss"], "type": "log" if lowest > 0.0 else "linear"},
+        yaxis={"title": found.about["loss"], **(logarithmic_axis() if lowest > 0.0 else {})},
     )
     return figure
 
@@ -91,8 +96,14 @@ def promises(found: Findings) -> go.Figure:
         ]
 
     by_arm = {arm: promised(arm) for arm in statistics.arms_of(found.outcomes)}
-    every = [value for both in by_arm.values() for values in both for value in values]
-    ends = [min(every), max(every)]
+    every = [
+        value
+        for both in by_arm.values()
+        for values in both
+        for value in values
+        if math.isfinite(value)
+    ]
+    ends = [min(every), max(every)] if every else []
     figure = go.Figure(
         [
             go.Scatter(name=arm, x=said, y=worth, mode="markers")

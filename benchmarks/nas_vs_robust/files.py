@@ -61,7 +61,7 @@ def as_json(found: Findings) -> dict[str, Any]:
             },
             "equal_seconds": {
                 "n_fresh": found.n_timed,
-                "arms": [_outcome(each) for each in found.timed],
+                "arms": [_outcome(each, found.n_timed) for each in found.timed],
                 "paired": [
                     asdict(each) for each in statistics.compare(found.timed, found.n_timed)
                 ],
@@ -71,7 +71,8 @@ def as_json(found: Findings) -> dict[str, Any]:
     return plain
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: Outcome, n: int | None = None) -> dict[str, Any]:
+    """Return an outcome, confirmed by its first n fresh instances (default: all)."""
     fields = asdict(outcome)
     search = fields.pop("search")
     return {
@@ -80,7 +81,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         **fields,
         "search_value": statistics.search_value(outcome),
         "optimism": statistics.optimism(outcome),
-        "confirmed": _confirmed(outcome.fresh()),
+        "confirmed": _confirmed(outcome.fresh(n)),
     }
 
 
@@ -114,7 +115,10 @@ def _finite(value: Any) -> Any:
 
 
 def _write_hdf5(path: Path, found: Findings) -> None:
-    """Write losses: ``arms/ARM/SEED`` and ``rows/NAME``, with fresh losses by sample size."""
+    """Write losses: ``arms/ARM/SEED``, ``equal_seconds/ARM/SEED`` and ``rows/NAME``.
+
+    Each has fresh losses by sample size, searches also those that the winner was chosen by.
+    """
     import h5py  # noqa: PLC0415
 
     with h5py.File(path, "w") as file:

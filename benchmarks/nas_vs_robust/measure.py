@@ -9,6 +9,7 @@ import math
 
 from benchmarks.nas_vs_robust.archive import Archive
 from benchmarks.nas_vs_robust.plan import ArmName
+from benchmarks.nas_vs_robust.plan import ARMS
 from benchmarks.nas_vs_robust.plan import fewest_trainings
 from benchmarks.nas_vs_robust.plan import Outcome
 from benchmarks.nas_vs_robust.plan import Plan
@@ -57,20 +58,15 @@ def measure(
         Outcomes at equal trainings, outcomes at equal seconds (none for one arm, or where nothing
         takes time), and fixed rows.
     """
-    # All seeds of an arm before the next: nas-retrained begins with what nas has trained.
     searches = [Search(arm, seed) for arm in arms for seed in range(seeds)]
-    wanted: list[Search | str] = [*searches, *rows]
+    wanted: list[Search | str] = [*sorted(searches, key=_turn), *rows]
     pieces = [Piece(each, plan) for each in wanted]
     _finish(archive, bench, pieces, n_jobs=n_jobs)
     outcomes = [archive.outcome(search) for search in searches]
     shorter = _shorter(outcomes, plan)
-    _finish(archive, bench, shorter.values(), n_jobs=n_jobs)
-    timed = [
-        archive.outcome(replace(search, budget="seconds"))
-        if search in shorter
-        else archive.outcome(search)
-        for search in searches
-    ]
+    pieces = [Piece(each, _timed_plan(plan, each)) for each in shorter.values()]
+    _finish(archive, bench, pieces, n_jobs=n_jobs)
+    timed = [archive.outcome(shorter.get(search, search)) for search in searches]
     return outcomes, timed if shorter else [], [archive.row(name) for name in rows]
 
 
@@ -79,12 +75,20 @@ def n_timed(plan: Plan) -> int:
     return min(plan.confirmations, _MOST_TIMED)
 
 
-def _shorter(outcomes: Iterable[Outcome], plan: Plan) -> dict[Search, Piece]:
-    """Return the searches that take longer than the fastest of their seed, with less to train."""
+def _turn(search: Search) -> tuple[int, int]:
+    """Order searches: arms in turn, so that none has the quieter hours.
+
+    nas-retrained begins with what nas of its seed trains, and comes after it.
+    """
+    return search.seed + (search.arm == "nas-retrained"), ARMS.index(search.arm)
+
+
+def _shorter(outcomes: Iterable[Outcome], plan: Plan) -> dict[Search, Search]:
+    """Return what replaces searches that take longer than the fastest of their seed."""
     by_seed: dict[int, list[Outcome]] = {}
     for outcome in outcomes:
         by_seed.setdefault(outcome.search.seed, []).append(outcome)
-    pieces = {}
+    found = {}
     for of_seed in by_seed.values():
         fastest = min(outcome.seconds for outcome in of_seed)
         for outcome in of_seed:
@@ -92,14 +96,18 @@ def _shorter(outcomes: Iterable[Outcome], plan: Plan) -> dict[Search, Piece]:
             share = fastest / outcome.seconds if fastest > _FEWEST_SECONDS else 1.0
             trainings = max(math.floor(share * plan.trainings), fewest_trainings(search.arm))
             if trainings < plan.trainings:
-                short = replace(
-                    plan,
-                    trainings=trainings,
-                    confirmations=n_timed(plan),
-                    sample_sizes=(plan.sample_size,),
-                )
-                pieces[search] = Piece(replace(search, budget="seconds"), short)
-    return pieces
+                found[search] = replace(search, shortened_to=trainings)
+    return found
+
+
+def _timed_plan(plan: Plan, search: Search) -> Plan:
+    assert search.shortened_to is not None
+    return replace(
+        plan,
+        trainings=search.shortened_to,
+        confirmations=n_timed(plan),
+        sample_sizes=(plan.sample_size,),
+    )
 
 
 def _finish(archive: Archive, bench: Bench, pieces: Iterable[Piece], *, n_jobs: int) -> None:

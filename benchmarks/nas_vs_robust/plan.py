@@ -21,9 +21,8 @@ REFERENCE: ArmName = "nas"
 
 # How the models of the arm nas-retrained are chosen in the end.
 N_RETRAINED, N_AGAIN = 10, 3
-
-# Budgets of searches: equal trainings, or as many as take the time of the seed's fastest search.
-Budget: TypeAlias = Literal["trainings", "seconds"]
+# Most instances of a model in the arm robust-select; the default of robust_select.
+N_RACED = 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,16 @@ class Plan:
     def sample_size(self) -> int:
         """Training sample of all searches."""
         return max(self.sample_sizes)
+
+
+def fewest_confirmations(arm: ArmName, n_instances: int) -> int:
+    """Return as many instances as an arm may choose a model by.
+
+    What a search promised is compared with as many fresh instances.
+    """
+    return {"nas": 1, "nas-retrained": N_AGAIN, "mean-of-5": 5, "robust-select": N_RACED}.get(
+        arm, n_instances
+    )
 
 
 def fewest_trainings(arm: ArmName) -> int:
@@ -87,20 +96,28 @@ PRESETS: Mapping[Preset, Numbers] = {
 }
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Search:
-    """One search of an arm."""
+    """One search of an arm.
+
+    Args:
+        arm:
+            The arm.
+        seed:
+            The search seed.
+        shortened_to:
+            Trainings, if fewer than planned, for a comparison at equal seconds.
+    """
 
     arm: ArmName
     seed: int
-    budget: Budget = "trainings"
+    shortened_to: int | None = None
 
     @property
     def name(self) -> str:
         """What its study is called."""
-        return f"{self.arm}, seed {self.seed}" + (
-            "" if self.budget == "trainings" else ", equal seconds"
-        )
+        shortened = "" if self.shortened_to is None else f", {self.shortened_to} trainings"
+        return f"{self.arm}, seed {self.seed}{shortened}"
 
 
 @dataclass(frozen=True)

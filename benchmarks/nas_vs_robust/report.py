@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
+from benchmarks.estimates import CONFIDENCE
 from benchmarks.estimates import Estimate
 from benchmarks.estimates import mean
 from benchmarks.nas_vs_robust import statistics
 from benchmarks.nas_vs_robust.arms import describe
+from benchmarks.nas_vs_robust.plan import fewest_trainings
 from benchmarks.nas_vs_robust.plan import Outcome
 from benchmarks.nas_vs_robust.plan import Plan
 from benchmarks.nas_vs_robust.plan import REFERENCE
@@ -22,6 +24,7 @@ from benchmarks.nas_vs_robust.statistics import CONFIRMED
 from benchmarks.nas_vs_robust.statistics import DECISIVE
 
 
+_FEWEST_RETRAINED = fewest_trainings("nas-retrained")
 HEADINGS = {"median": "median", "iqr": "IQR", "q3+iqr": "Q3+IQR", "worst": "worst"}
 
 
@@ -57,10 +60,11 @@ def as_markdown(found: Findings) -> str:
     sections = [
         f"# nas-vs-robust: {about['task']}",
         f"`{about['command']}`, {about['date']}, {versions}; {about['machine']}.",
-        f"Task: {about['about']}. Loss: {about['loss']}, smaller is better. Every search trains "
-        f"{plan.trainings} instances, on samples of {plan.sample_size}; a model that has begun is "
-        "finished. Search values are of the validation part; confirmed ones of "
-        f"{plan.confirmations} fresh instances of the winner, on the test part.",
+        f"Task: {about['about']}. Loss: {about['loss']}, smaller is better. Every search may "
+        f"train {plan.trainings} instances, on samples of {plan.sample_size}; a model that has "
+        "begun is finished, and a race ends when it is decided. Search values are of the "
+        f"validation part; confirmed ones of {plan.confirmations} fresh instances of the winner, "
+        "on the test part.",
         meanings,
         f"## Arms at equal trainings: means over {n_seeds} search seeds, 95 % t intervals",
         _arms_table(found.outcomes),
@@ -82,8 +86,9 @@ def as_markdown(found: Findings) -> str:
         sections += [
             "## At equal seconds",
             _timed_table(found),
-            "Each search was run again with so many trainings that it takes about as long as the "
-            f"fastest of its seed. Confirmed by {found.n_timed} fresh instances.",
+            "Each search was run again with so many trainings fewer that it takes about as long "
+            f"as the fastest of its seed (nas-retrained never with fewer than {_FEWEST_RETRAINED}"
+            f"). Confirmed by {found.n_timed} fresh instances.",
         ]
     if found.rows:
         sections += ["## Fixed models, with 95 % bootstrap intervals", _rows_table(found.rows)]
@@ -97,22 +102,15 @@ def as_markdown(found: Findings) -> str:
 
 
 def conclusion(comparison: Comparison) -> str:
-    """Return in one sentence what a comparison shows."""
+    """Return in one sentence what a comparison shows, by the corrected test."""
     estimate = comparison.differences[DECISIVE]
     won = f"{comparison.wins:g} of {comparison.n_seeds} searches"
     statistic = f"the {HEADINGS[DECISIVE]} of retrained winners"
-    if not estimate.has_interval:
-        verdict = f"{statistic} differs by {_signed(estimate)}, which decides nothing"
-    elif estimate.high < 0.0:
-        verdict = f"better: it lowers {statistic} by {_size(estimate)}"
-    elif estimate.low > 0.0:
-        verdict = f"worse: it raises {statistic} by {_size(estimate)}"
-    else:
-        verdict = (
-            f"no difference is shown: {statistic} differs by {_signed(estimate)}, an interval "
-            "that contains 0"
-        )
-    return f"{comparison.arm}: {verdict}; it wins {won}."
+    change = f"{statistic} changes by {_signed(estimate)}, p = {comparison.p_value:.2g}"
+    verdict = "no difference is shown"
+    if comparison.p_value <= 1.0 - CONFIDENCE:
+        verdict = "better" if comparison.wins > comparison.n_seeds / 2 else "worse"
+    return f"{comparison.arm}: {verdict}: {change}; it wins {won}."
 
 
 def _arms_table(outcomes: Sequence[Outcome]) -> str:
@@ -169,11 +167,12 @@ def _timed_table(found: Findings) -> str:
                     for name in ("median", "iqr", "q3+iqr")
                 ),
                 "" if beside is None else _signed(beside.differences[DECISIVE]),
+                "" if beside is None else f"{beside.p_value:.2g}",
                 "" if beside is None else f"{beside.wins:g} of {beside.n_seeds}",
             ]
         )
     head = ["arm", "seconds", "trainings", "median", "IQR", "Q3+IQR"]
-    return table([*head, f"Q3+IQR - {REFERENCE}'s", "wins"], rows)
+    return table([*head, f"Q3+IQR - {REFERENCE}'s", "p", "wins"], rows)
 
 
 def _rows_table(rows: Sequence[Row]) -> str:
@@ -254,8 +253,3 @@ def _signed(estimate: Estimate) -> str:
         return _signed_number(estimate.value)
     low, high = map(_signed_number, (estimate.low, estimate.high))
     return f"{_signed_number(estimate.value)} [{low}, {high}]"
-
-
-def _size(estimate: Estimate) -> str:
-    low, high = sorted((abs(estimate.low), abs(estimate.high)))
-    return f"{abs(estimate.value):.2g} [{low:.2g}, {high:.2g}]"

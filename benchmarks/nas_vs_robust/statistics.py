@@ -51,8 +51,10 @@ class Comparison:
         win_rate: Share of these.
         differences: Mean of arm - reference, by statistic; negative is better for the arm.
         p_value: Of the decisive differences, by ``TEST``.
-        iqr_ratio: Geometric mean of the interquartile ranges, arm / reference.
-        optimism_ratio: Mean optimism, arm / reference.
+        iqr_ratio: Geometric mean of the interquartile ranges, arm / reference; NaN if one of them
+            is not finite.
+        optimism_ratio: Mean optimism, arm / reference; NaN if one is not finite, or the
+            reference's is not positive.
     """
 
     arm: ArmName
@@ -165,9 +167,7 @@ def _compared(
     tied = np.isclose(decisive, 0.0, rtol=0.0, atol=1e-9 * (scale if math.isfinite(scale) else 1))
     wins = float(np.sum(np.where(tied, 0.5, decisive < 0.0)))
     ratios = [
-        _of_fresh(other, "iqr", n) / _of_fresh(nas, "iqr", n)
-        if _of_fresh(nas, "iqr", n) > 0.0
-        else math.nan
+        _ratio(_of_fresh(other, "iqr", n), _of_fresh(nas, "iqr", n))
         for nas, other in zip(reference, others, strict=True)
     ]
     promised = [float(np.mean([optimism(each) for each in arm])) for arm in (others, reference)]
@@ -177,14 +177,22 @@ def _compared(
         wins=wins,
         win_rate=wilson(wins, len(others)),
         differences={name: mean(values) for name, values in differences.items()},
-        p_value=1.0 if tied.all() else float(stats.wilcoxon(decisive).pvalue),
+        p_value=(
+            1.0 if tied.all() else float(stats.wilcoxon(np.where(tied, 0.0, decisive)).pvalue)
+        ),
         iqr_ratio=geometric_mean(ratios),
-        optimism_ratio=promised[0] / promised[1] if promised[1] else math.nan,
+        optimism_ratio=_ratio(*promised),
     )
 
 
 def _of_fresh(outcome: Outcome, name: str, n: int | None) -> float:
     return float(CONFIRMED[name](outcome.fresh(n)))
+
+
+def _ratio(value: float, reference: float) -> float:
+    """Return a ratio of positive numbers; NaN where it means nothing."""
+    is_one = math.isfinite(value) and math.isfinite(reference) and reference > 0.0
+    return value / reference if is_one else math.nan
 
 
 def _difference(value: float, reference: float) -> float:

@@ -55,8 +55,8 @@ class Bench:
         database:
             SQLite file of all instances.
         losses_depend_on:
-            All that losses depend on beside model, instance, sample size and seed; instances of
-            other circumstances are not taken from the database.
+            All that losses depend on beside model, instance, sample size and seed; a database
+            with instances of other circumstances is refused.
     """
 
     task_name: str
@@ -94,6 +94,28 @@ def check_sample_sizes(bench: Bench, plan: Plan) -> None:
         )
 
 
+def check_store(bench: Bench, plan: Plan) -> None:
+    """Refuse a database with instances of other circumstances.
+
+    Raises:
+        ValueError: If it has some.
+    """
+    for sample_size in plan.sample_sizes:
+        try:
+            with bench.store(seed=_SEED_OF_ROWS, sample_size=sample_size):
+                pass
+        except ValueError as error:
+            raise ValueError(
+                f"{bench.database} holds instances of other settings, or of another version of "
+                "this code. Choose another --out, or delete that file."
+            ) from error
+
+
+def trains_together(bench: Bench) -> bool:
+    """Tell whether several instances of a model at once are faster."""
+    return bench.card.load(seed=_SEED_OF_ROWS, setting=bench.setting).trains_together
+
+
 def run_search(
     search: Search,
     bench: Bench,
@@ -126,6 +148,7 @@ def run_search(
             Given(
                 suggest=task.suggest,
                 objective=objective_of(task, plan.sample_size, on_training),
+                trains_together=task.trains_together,
                 trainings=plan.trainings,
                 n_instances=plan.n_instances,
                 seed=seed,

@@ -255,6 +255,7 @@ def _plan(
         TypeError: If the models are none.
         ValueError: If an argument is out of range.
     """
+    from optuna_robust.arguments import check_count  # noqa: PLC0415
     from optuna_robust.criteria import check_min_instances  # noqa: PLC0415
     from optuna_robust.criteria import get_criterion  # noqa: PLC0415
     from optuna_robust.elimination import expected_trainings  # noqa: PLC0415
@@ -267,6 +268,7 @@ def _plan(
     check_min_instances(ranked_by, n_instances)
     most = n * n_instances
     if max_trainings is not None:
+        check_count("max_trainings", max_trainings, minimum=1)
         most = min(most, max_trainings)
     text = f"{n} models, at most {most} trainings (up to {n_instances} of each)"
     if rule == "halving":

@@ -94,7 +94,8 @@ class Race:
         self._n_taken = [0] * n_models
         self._n_waves = 0
         self._next = self.alive
-        self._chances: FloatArray | None = None
+        self._picks = False
+        self._preference: FloatArray = np.zeros(n_models)
         self._incumbent: int | None = None
         self._disqualified: list[int] = []
         self._warned = False
@@ -127,17 +128,26 @@ class Race:
 
     def _due(self, models: Iterable[int]) -> tuple[int, ...]:
         due = tuple(model for model in models if self._n_taken[model] < self._options.n_instances)
-        if self._options.max_trainings is None:
+        left = self._left()
+        if left is None or len(due) <= left:
             return due
-        left = self._options.max_trainings - sum(self._n_taken)
-        if len(due) <= left:
-            return due
-        # A rule that chances come from compares models of unequal numbers of instances; others
-        # get no part of a wave.
-        chances = self._chances
-        if chances is None:
+        # A rule that picks models compares unequal numbers of instances; for others, a part of a
+        # wave is worth nothing.
+        if not self._picks:
             return ()
-        return tuple(sorted(sorted(due, key=lambda model: -chances[model])[: max(left, 0)]))
+        return tuple(sorted(sorted(due, key=self._preference.__getitem__)[:left]))
+
+    def _left(self) -> int | None:
+        """Return how many instances may be trained yet; None: any number."""
+        if self._options.max_trainings is None:
+            return None
+        return self._options.max_trainings - sum(self._n_taken)
+
+    def _mean_losses(self) -> FloatArray:
+        """Return the mean of each model's losses; to be minimised."""
+        there = ~np.isnan(self.oriented)
+        totals = np.where(there, self.oriented, 0.0).sum(axis=1)
+        return np.where(there.any(axis=1), totals / np.maximum(there.sum(axis=1), 1), np.inf)
 
     def _wave(self, due: tuple[int, ...], *, eliminates: bool) -> Step:
         self._n_waves += 1
@@ -166,7 +176,12 @@ class Race:
             removed.update(failing)
         self._disqualified.extend(removed)
         decision = self._decision(contenders, eliminates=eliminates)
-        self._chances = decision.probabilities
+        self._picks = decision.next_models is not None
+        chances = decision.probabilities
+        if chances is None or np.isnan(chances).all():
+            self._preference = self._mean_losses()
+        else:
+            self._preference = -chances
         sign = self._options.sign
         removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())
         self.alive = self._enough(contenders, decision, removed)
@@ -193,6 +208,9 @@ class Race:
         if self._pool.trains_together:
             return self._with_these(due, eliminates=eliminates)
         in_wave = set(due)
+        n_ahead = self._pool.width
+        if (left := self._left()) is not None:
+            n_ahead = min(n_ahead, left - len(due))
         # Those that are trained now are the likeliest to be trained on.
         order = (*due, *(model for model in self.alive if model not in in_wave))
         later = (
@@ -203,14 +221,14 @@ class Race:
             < self._options.n_instances
         )
         # Now: taking the wave's losses changes the numbers.
-        return iter(list(itertools.islice(later, self._pool.width)))
+        return iter(list(itertools.islice(later, n_ahead)))
 
     def _with_these(self, due: tuple[int, ...], *, eliminates: bool) -> Iterator[Job]:
         """Return the next instances of the models of a wave, for the same call of the objective.
 
         Nobody is removed before the rule's next look: until then they are needed for certain.
         """
-        most = self._options.n_instances
+        most, left = self._options.n_instances, self._left()
 
         def looks(n: int) -> bool:
             return eliminates and getattr(self._rule, "eliminates_at", lambda n: True)(n)
@@ -220,6 +238,8 @@ class Race:
             upto = next((n for n in range(first, most) if looks(n)), most)
             if self._options.instances_per_call is not None:
                 upto = min(self._n_taken[model] + self._options.instances_per_call, most)
+            if left is not None:
+                upto = min(upto, self._n_taken[model] + left // len(due))
             yield from (self._make_job(model, number) for number in range(first, upto))
 
     def _take(self, model: int, trained: Trained) -> str | None:
@@ -274,7 +294,10 @@ class Race:
 
     def _decide_at_the_end(self, decision: Decision, removed: dict[int, str]) -> None:
         """Select the best, although the rule would have had more instances trained."""
-        ranked = [self.alive[i] for i in rank_models(decision.scores[list(self.alive)])]
+        scores = decision.scores[list(self.alive)]
+        if np.isnan(scores).any():  # nothing tells the noise yet
+            scores = self._mean_losses()[list(self.alive)]
+        ranked = [self.alive[i] for i in rank_models(scores)]
         for model in ranked[self._options.n_select :]:
             removed[model] = f"{self._rule.name}: no better than model {ranked[0]} in the end"
         self.alive = tuple(sorted(ranked[: self._options.n_select]))

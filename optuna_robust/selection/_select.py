@@ -141,7 +141,8 @@ def robust_select(
             Most instances of all models together, those from the store included; at least one for
             each model. Where they are spent, the selection ends: the race with the models that
             are the best as far as it can tell, another rule, which never trains a part of a wave,
-            with all that are left. Default: no limit.
+            with all that are left. What idle workers (``n_jobs``) train ahead does not count
+            before it is needed. Default: no limit.
         n_warmup_instances:
             k: no elimination on the first k instances; not for the race. Default: 4, or less if
             there are no more than 4 instances.

@@ -584,6 +584,43 @@ def test_the_last_trainings_are_the_likeliest_models() -> None:
     assert more.sum() == 2
 
 
+@pytest.mark.parametrize("limit", [30, 31, 33, 40])
+@pytest.mark.parametrize("criterion", ["mean", "q3+iqr", "std"])
+def test_even_the_shortest_race_ends_with_a_good_model(limit: int, criterion: str) -> None:
+    # The best one comes last, and no other criterion than the mean has a value for one loss.
+    losses = table(gap=1.0, noise=0.05)[::-1]
+    result = race(losses, max_trainings=limit, criterion=criterion)
+    assert sum(n_trained(result)) <= limit
+    if criterion != "std":
+        assert result.best_index >= 25
+
+
+def test_of_several_at_a_time_few_are_trained_beyond_the_limit() -> None:
+    store = InstanceStore()
+    models = {"x": np.linspace(-1.0, 1.0, 8).tolist()}
+    with ThreadPoolExecutor(4) as executor:
+        at_once = robust_select(
+            noisy, models, max_trainings=12, executor=executor, n_jobs=4, store=store
+        )
+    assert sum(n_trained(at_once)) == 12
+    assert len(store.instances()) < 12 + 4
+    alone = robust_select(noisy, models, max_trainings=12)
+    assert found(at_once) == found(alone)
+
+
+def test_several_instances_at_once_keep_to_the_limit() -> None:
+    losses, asked = table(8, 10), []
+
+    def objective(trial: optuna.Trial, instances: list[Instance]) -> list[float]:
+        model = trial.suggest_int("model", 0, 7)
+        asked.extend(instances)
+        return [float(losses[model][instance.number]) for instance in instances]
+
+    options: dict[str, Any] = {"n_instances": 10, "max_trainings": 24}
+    robust_select(objective, {"model": range(8)}, rule="halving", **options)
+    assert len(asked) <= 24
+
+
 def test_a_limit_that_is_not_reached_changes_nothing() -> None:
     losses = table()
     assert found(race(losses, max_trainings=300)) == found(race(losses))

@@ -22,10 +22,13 @@ class Noise:
     """Keeps what was asked of it."""
 
     trains_together: bool = False
+    n_choices: int | None = None
     asked: list[tuple[float, Any, str, int]] = field(default_factory=list)
     n_population = 100
 
     def suggest(self, trial):
+        if self.n_choices is not None:
+            return float(trial.suggest_int("x", 1, self.n_choices))
         return trial.suggest_float("x", 0, 10)
 
     def fixed(self, name):

@@ -140,6 +140,13 @@ def test_robust_select_races_random_models(task, run):
     assert outcome.params["x"] in models
 
 
+def test_a_small_space_has_fewer_models_to_race(task, run, monkeypatch):
+    monkeypatch.setattr(task, "n_choices", 6)
+    outcome, _, _ = run("robust-select")
+    assert outcome.n_trials == 6
+    assert outcome.params == {"x": 1}
+
+
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_search_goes_on_from_the_database(arm, task, run):
     first, *_ = run(arm)

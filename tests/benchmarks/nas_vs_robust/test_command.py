@@ -4,6 +4,7 @@ from contextlib import closing
 import json
 import os
 from pathlib import Path
+import re
 import signal
 import sqlite3
 import subprocess
@@ -115,7 +116,8 @@ def test_hdf5_has_all_losses(folder):
 def test_the_page_needs_no_network_and_has_the_tables(folder):
     page = (folder / "nas-vs-robust.html").read_text()
     assert "Arms at equal trainings" in page
-    assert "src=" not in page.replace('src="data:', "").split("<script", maxsplit=1)[0]
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)
+    assert "<table>" in page
     assert page.count("Plotly.newPlot") >= 3
 
 
@@ -138,6 +140,7 @@ def test_other_settings_in_the_same_folder_are_refused(folder, no_training, caps
 
 def test_all_arms_at_once(tmp_path):
     options = ["--trainings", "44", "--seeds", "1", "--arms", *reversed(ARMS)]
+    options += ["--confirmations", "20"]
     assert main([*TINY, *options, "--out", str(tmp_path)]) == 0
     assert [arm["name"] for arm in results(tmp_path)["arms"]] == list(ARMS)
     assert [arm["arm"] for arm in results(tmp_path)["paired"]["arms"]] == list(ARMS[1:])
@@ -165,13 +168,35 @@ def test_interrupting_leaves_what_is_finished(tmp_path, monkeypatch, capsys):
     assert "1 of 6 searches and rows are there" in capsys.readouterr().out
 
 
+def test_instances_of_other_settings_are_refused_before_any_search_is_finished(
+    tmp_path, monkeypatch, capsys
+):
+    def interrupted(bench, pieces, *, n_jobs):
+        with bench.store(seed=0, sample_size=16):
+            raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(measure, "run_pieces", interrupted)
+    assert main([*TINY, "--out", str(tmp_path)]) == 130
+    options = ["--arms", "nas", "--sample-sizes", "4", "16"]
+    with pytest.raises(SystemExit):
+        main([*TINY, "--preset", "standard", *options, "--out", str(tmp_path)])
+    assert "holds instances of other settings" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["--n-instances", "2"], "must be at least 3"),
         (["--trainings", "many"], "must be an integer"),
         (["--trainings", "5"], "--trainings must be at least --n-instances"),
-        (["--confirmations", "5"], "--confirmations must be at least --n-instances"),
+        (["--confirmations", "9"], "--confirmations must be at least 10 for the arm robust"),
+        (
+            ["--arms", "robust-select", "--confirmations", "19"],
+            "--confirmations must be at least 20 for the arm robust-select",
+        ),
+        (["--task", "noise", "--schedule", "cosine"], "--schedule goes with energy and position"),
+        (["--events", "some.h5", "--dataset", "A"], "--dataset is what is simulated"),
         (["--arms", "nas-retrained", "--trainings", "39"], "at least 40 for the arm nas-retrai"),
         (["--arms", "luck"], "invalid choice"),
         (["--jobs", "0"], "must be at least 1"),

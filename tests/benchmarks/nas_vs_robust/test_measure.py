@@ -55,9 +55,7 @@ def test_slower_searches_are_run_again_with_fewer_trainings(done, tmp_path):
     assert [outcome.n_trainings for outcome in outcomes] == [60] * 4
     # 60 * 30 / 90 is less than nas-retrained needs.
     assert [outcome.n_trainings for outcome in timed] == [60, 40, 45, 60]
-    assert [outcome.search.budget for outcome in timed] == [
-        *("trainings", "seconds", "seconds", "trainings")
-    ]
+    assert [outcome.search.shortened_to for outcome in timed] == [None, 40, 45, None]
     again = [piece for piece in done if piece.plan != PLAN]
     assert {(piece.plan.confirmations, piece.plan.sample_sizes) for piece in again} == {
         (20, (16,))
@@ -65,13 +63,22 @@ def test_slower_searches_are_run_again_with_fewer_trainings(done, tmp_path):
     assert [row.name for row in rows] == ["good"]
 
 
-def test_all_seeds_of_an_arm_come_before_the_next(done, tmp_path):
-    run(tmp_path, ("nas", "nas-retrained"), seeds=2)
-    assert [piece.what for piece in done][:5] == [
-        *(Search("nas", 0), Search("nas", 1)),
-        *(Search("nas-retrained", 0), Search("nas-retrained", 1)),
+def test_arms_take_turns_and_retraining_comes_after_its_search(done, tmp_path):
+    run(tmp_path, ("nas", "nas-retrained", "robust"), seeds=2)
+    assert [piece.what for piece in done][:7] == [
+        *(Search("nas", 0), Search("robust", 0)),
+        *(Search("nas", 1), Search("nas-retrained", 0), Search("robust", 1)),
+        Search("nas-retrained", 1),
         "good",
     ]
+
+
+def test_with_a_faster_arm_the_others_are_shortened_anew(done, tmp_path, monkeypatch):
+    _, timed, _ = run(tmp_path, ("nas", "robust"))
+    assert [outcome.search.shortened_to for outcome in timed] == [None, 45]
+    monkeypatch.setitem(SECONDS, "robust-select", 20.0)
+    _, timed, _ = run(tmp_path, ("nas", "robust", "robust-select"))
+    assert [outcome.search.shortened_to for outcome in timed] == [40, 30, None]
 
 
 def test_one_arm_alone_is_not_compared_by_time(done, tmp_path):

@@ -41,10 +41,12 @@ def findings(shifts=(-1.0, -1.1, -0.9), **fields):
 @pytest.mark.parametrize(
     ("shifts", "verdict"),
     [
-        ((-1.0, -1.1, -0.9), "robust: better: it lowers"),
-        ((1.0, 1.1, 0.9), "robust: worse: it raises"),
+        ((-1.0, -1.1, -0.9, -0.8, -0.7, -0.6, -1.2), "robust: better: the Q3+IQR of retrained"),
+        ((1.0, 1.1, 0.9, 0.8, 0.7, 0.6, 1.2), "robust: worse: the Q3+IQR of retrained"),
         ((1.0, -1.1, 0.2), "robust: no difference is shown"),
-        ((1.0,), "differs by +1, which decides nothing"),
+        # However clear three seeds look, the test cannot tell.
+        ((-1.0, -1.1, -0.9), "robust: no difference is shown: the Q3+IQR"),
+        ((1.0,), "changes by +1, p = 1; it wins 0 of 1"),
     ],
 )
 def test_conclusion_says_what_the_interval_shows(shifts, verdict):
@@ -63,7 +65,7 @@ def test_tables_are_aligned():
 def test_equal_seconds_have_a_table_of_their_own():
     plain = findings()
     timed = tuple(
-        replace(each, search=replace(each.search, budget="seconds"), n_trainings=7)
+        replace(each, search=replace(each.search, shortened_to=7), n_trainings=7)
         for each in plain.outcomes
     )
     assert "## At equal seconds" not in report.as_markdown(plain)
@@ -109,6 +111,21 @@ def test_figures_show_every_arm_and_row():
         plotly.io.from_json(figure.to_json())
 
 
+def test_at_equal_seconds_json_compares_equal_numbers_of_instances():
+    losses = tuple(np.arange(8.0))
+    timed = (an_outcome("nas", fresh=losses), an_outcome("robust", fresh=losses[:4]))
+    plain = files.as_json(findings(timed=timed, n_timed=4))
+    assert [each["confirmed"]["n"] for each in plain["equal_seconds"]["arms"]] == [4, 4]
+
+
+def test_figures_say_how_many_failed():
+    failing = findings(outcomes=(an_outcome("nas", fresh=(1.0, math.inf, 2.0)),))
+    boxes, *_ = figures.figures(failing)
+    assert "1 failed" in boxes.layout.title.text
+    boxes, *_ = figures.figures(findings())
+    assert "failed" not in boxes.layout.title.text
+
+
 def test_searches_are_named_by_arm_seed_and_budget():
     assert Search("robust", 3).name == "robust, seed 3"
-    assert Search("robust", 3, "seconds").name == "robust, seed 3, equal seconds"
+    assert Search("robust", 3, 57).name == "robust, seed 3, 57 trainings"

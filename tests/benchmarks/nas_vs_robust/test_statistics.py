@@ -120,6 +120,8 @@ def test_a_winner_that_fails_loses():
     assert comparison.differences["q3+iqr"].value == -math.inf
     assert not comparison.differences["q3+iqr"].has_interval
     assert statistics.n_failures(outcomes[0].fresh()) == 2
+    assert math.isnan(comparison.iqr_ratio.value)
+    assert math.isnan(comparison.optimism_ratio)
 
 
 def test_without_the_reference_nothing_is_compared():
