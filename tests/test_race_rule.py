@@ -492,3 +492,15 @@ def test_error_rate_is_at_most_about_alpha(prior_df):
     )
     assert wilson_upper(n_lost, n_races) <= 1.5 * alpha, f"{n_lost} of {n_races} lost"
     assert cost < 3.0
+
+
+def test_who_is_left_is_ranked_among_those_that_are_left() -> None:
+    # Model 0 was dropped, and turned out to be by far the best: nobody else has a chance.
+    losses = np.full((6, 5), np.nan)
+    losses[0] = [0.0, 0.02, 0.01, 0.0, 0.01]
+    losses[1, 0] = 4.0
+    losses[2] = [1.0, 1.02, 0.99, 1.01, 1.0]
+    losses[3:, :2] = [[5.0, 5.01], [6.0, 6.02], [7.0, 6.99]]
+    decision = RaceRule(criterion="mean", n_instances=10).eliminate(losses, [1, 2, 3, 4, 5])
+    assert decision.incumbent == 2
+    assert 2 in decision.kept

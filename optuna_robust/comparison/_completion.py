@@ -59,6 +59,10 @@ class CriterionPosterior:
             squares = self.stds**2 + (self.means - self.mean[:, None]) ** 2
         return np.asarray(np.sqrt((self.weights * squares).sum(axis=1)))
 
+    def of(self, models: npt.NDArray[np.intp]) -> CriterionPosterior:
+        """Return the distributions of some of the models."""
+        return CriterionPosterior(self.weights[models], self.means[models], self.stds[models])
+
     def probability_below(self, value: float) -> FloatArray:
         """Return every model's probability that its criterion is not above a value."""
         from scipy import special  # noqa: PLC0415

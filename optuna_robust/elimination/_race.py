@@ -172,13 +172,20 @@ class RaceRule:
         expected = posterior.mean
         contest = Contest(posterior, self.tolerance)
         probabilities = contest.probabilities()
-        out = np.ones(len(matrix), dtype=bool)
-        out[models] = False
-        # Those dropped before come first; among equals the lower index stays.
-        order = np.lexsort((-np.arange(len(matrix)), probabilities.round(9), ~out))
+        # Who was dropped does not come back, however good it looks by now: the models that are
+        # left are ranked by their chances among themselves.
+        among_left = Contest(posterior.of(models), self.tolerance)
+        chances = among_left.probabilities().round(9)
+        ranked = np.lexsort((-np.arange(len(models)), chances))  # of equals the lower index stays
+        out = np.setdiff1d(np.arange(len(matrix)), models)
+        order = np.concatenate([out, models[ranked]])
         risks = contest.risks(order)
         n_dropped = max(len(matrix) - self.n_select, 0)
-        over = not len(open_) or self._is_clear(risks, int(np.count_nonzero(out)), n_dropped)
+        n_more = n_dropped - len(out)
+        over = not len(open_) or (
+            n_more > 0
+            and self._is_clear(risks[n_dropped - 1], among_left.risks(ranked)[n_more - 1])
+        )
         if not over:
             level = _SHARE_ON_THE_WAY * self.alpha / _HARDNESS
             n_safe = int(np.searchsorted(risks, level, side="right"))
@@ -194,7 +201,7 @@ class RaceRule:
                 self.tolerance,
             )
             for model in np.sort(order[:n_dropped])
-            if not out[model]
+            if model not in set(out.tolist())
         }
         kept = tuple(int(model) for model in models if model not in removed)
         scores = np.full(len(matrix), np.nan)
@@ -205,23 +212,25 @@ class RaceRule:
             int(order[-1]),
             scores,
             np.full(len(matrix), np.nan),
-            () if over else self._leaders(contest, kept, open_),
+            () if over else self._leaders(among_left, models, np.intersect1d(open_, kept), kept),
             probabilities,
         )
 
-    def _is_clear(self, risks: FloatArray, n_out: int, n_dropped: int) -> bool:
+    def _is_clear(self, risk: float, risk_among_left: float) -> bool:
         """Tell whether all but the selected can go.
 
         What was lost with models that are out cannot be won back by training others.
+
+        Args:
+            risk:
+                That no model within the tolerance of the best of all is selected then.
+            risk_among_left:
+                That none within the tolerance of the best of those that are left is.
         """
-        if n_dropped <= n_out:
-            return False
-        lost = float(risks[n_out - 1]) if n_out else 0.0
-        risk = float(risks[n_dropped - 1])
         level = self.alpha / _HARDNESS
         return (
             risk <= (1.0 - _SHARE_ON_THE_WAY) * level
-            or risk - lost <= (1.0 - 2.0 * _SHARE_ON_THE_WAY) * level
+            or risk_among_left <= (1.0 - 2.0 * _SHARE_ON_THE_WAY) * level
         )
 
     def _before_the_pilot(
@@ -262,10 +271,13 @@ class RaceRule:
         )
 
     def _leaders(
-        self, contest: Contest, kept: tuple[int, ...], open_: npt.NDArray[np.intp]
+        self,
+        among_left: Contest,
+        models: npt.NDArray[np.intp],
+        candidates: npt.NDArray[np.intp],
+        kept: tuple[int, ...],
     ) -> tuple[int, ...]:
-        candidates = np.intersect1d(open_, kept)
-        chance = contest.probabilities_of_best()[candidates]
+        chance = among_left.probabilities_of_best()[np.searchsorted(models, candidates)]
         ranked = np.argsort(-chance, kind="stable")
         share = np.cumsum(chance[ranked])
         n_leaders = int(np.searchsorted(share, _SHARE_OF_LEADERS * share[-1])) + 1
