@@ -59,7 +59,8 @@ def measure(
         takes time), and fixed rows.
     """
     searches = [Search(arm, seed) for arm in arms for seed in range(seeds)]
-    wanted: list[Search | str] = [*sorted(searches, key=_turn), *rows]
+    # Rows first: boosted trees take long, and at the end they would be waited for.
+    wanted: list[Search | str] = [*rows, *sorted(searches, key=_turn)]
     pieces = [Piece(each, plan) for each in wanted]
     _finish(archive, bench, pieces, n_jobs=n_jobs)
     outcomes = [archive.outcome(search) for search in searches]

@@ -138,7 +138,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> str:
     rows = [
         [
             each.arm,
-            *(_signed(each.differences[name]) for name in ("q3+iqr", "median", "iqr")),
+            *(_signed(each.differences[name]) for name in ("q3+iqr", "median", "iqr", "worst")),
             f"{each.p_value:.2g}",
             f"{each.wins:g} of {each.n_seeds} ({each.win_rate.low:.0%} to "
             f"{each.win_rate.high:.0%})",
@@ -147,8 +147,8 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> str:
         ]
         for each in comparisons
     ]
-    head = ["arm", "Q3+IQR", "median", "IQR", "p", "wins", "ratio of IQR", "ratio of optimism"]
-    return table(head, rows)
+    head = ["arm", "Q3+IQR", "median", "IQR", "worst", "p", "wins", "ratio of IQR"]
+    return table([*head, "ratio of optimism"], rows)
 
 
 def _timed_table(found: Findings) -> str:

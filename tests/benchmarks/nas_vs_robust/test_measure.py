@@ -66,10 +66,10 @@ def test_slower_searches_are_run_again_with_fewer_trainings(done, tmp_path):
 def test_arms_take_turns_and_retraining_comes_after_its_search(done, tmp_path):
     run(tmp_path, ("nas", "nas-retrained", "robust"), seeds=2)
     assert [piece.what for piece in done][:7] == [
+        "good",
         *(Search("nas", 0), Search("robust", 0)),
         *(Search("nas", 1), Search("nas-retrained", 0), Search("robust", 1)),
         Search("nas-retrained", 1),
-        "good",
     ]
 
 
