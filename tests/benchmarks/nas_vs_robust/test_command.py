@@ -242,15 +242,15 @@ def test_presets_are_what_was_promised():
 
 @pytest.mark.slow
 def test_a_killed_benchmark_goes_on_and_finds_the_same(tmp_path):
-    options = ["--task", "digits", "--seeds", "1", "--trainings", "16", "--n-instances", "4"]
-    options += ["--confirmations", "6", "--jobs", "2"]
+    options = ["--task", "edge", "--seeds", "1", "--trainings", "60", "--n-instances", "4"]
+    options += ["--confirmations", "20", "--jobs", "2"]
     command = [sys.executable, "-m", "benchmarks", "nas-vs-robust", *options, "--out"]
     root = Path(__file__).parents[3]
     subprocess.run([*command, tmp_path / "undisturbed"], cwd=root, check=True)
 
     database = tmp_path / "killed" / "nas-vs-robust.db"
     killed_at = []
-    for least in (5, 12, 25):
+    for least in (5, 50, 90):
         process = subprocess.Popen([*command, database.parent], cwd=root, start_new_session=True)
         while process.poll() is None and (n := _n_stored(database)) < least:
             time.sleep(0.05)
