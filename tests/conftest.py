@@ -6,11 +6,15 @@ from pathlib import Path
 import socket
 import threading
 
+import hypothesis
 import optuna
 import pytest
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# The same examples in every run.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 # What is trained here is too small for more, and tests may share their cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

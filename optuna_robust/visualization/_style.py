@@ -41,6 +41,8 @@ _MOST_PARAMS = 12
 # before it, so many times: a diverged training would leave nothing to see of the others.
 _FAR = 5.0
 _MARGIN = 0.05
+# A share of less would vanish in rounding.
+_LEAST_WIDTH = 1e-300
 
 
 class Scale(NamedTuple):
@@ -79,7 +81,7 @@ def scale_of(values: FloatArray, sign: int) -> Scale | None:
     limit = quartile + _FAR * (quartile - best)
     if quartile > best and worst > limit:
         worst = finite[finite <= limit].max()
-    width = (worst - best) or abs(best) or 1.0
+    width = max((worst - best) or abs(best) or 1.0, _LEAST_WIDTH)
     edge = worst + 2 * _MARGIN * width
     is_cut = bool((oriented > worst).any())
     ends = (best - _MARGIN * width, edge + _MARGIN * width if is_cut else worst + _MARGIN * width)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -52,6 +53,7 @@ def test_there_is_no_scale_without_a_finite_value() -> None:
     assert _style.scale_of(np.array([]), 1) is None
 
 
+@example([5e-324], 1)
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(math.inf), min_size=1), st.sampled_from([1, -1]))
 def test_a_scale_holds_all_that_is_drawn(values: list[float], sign: int) -> None:
     array = sign * np.array(values)
