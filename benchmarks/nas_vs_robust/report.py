@@ -22,6 +22,7 @@ from benchmarks.nas_vs_robust.plan import Row
 from benchmarks.nas_vs_robust.statistics import Comparison
 from benchmarks.nas_vs_robust.statistics import CONFIRMED
 from benchmarks.nas_vs_robust.statistics import DECISIVE
+from benchmarks.text_tables import markdown_table
 
 
 _FEWEST_RETRAINED = fewest_trainings("nas-retrained")
@@ -131,7 +132,7 @@ def _arms_table(outcomes: Sequence[Outcome]) -> str:
             ]
         )
     head = ["arm", "search value", *HEADINGS.values(), "failed", "optimism"]
-    return table([*head, "trainings", "models", "seconds"], rows)
+    return markdown_table([*head, "trainings", "models", "seconds"], rows)
 
 
 def _comparison_table(comparisons: Sequence[Comparison]) -> str:
@@ -148,7 +149,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> str:
         for each in comparisons
     ]
     head = ["arm", "Q3+IQR", "median", "IQR", "worst", "p", "wins", "ratio of IQR"]
-    return table([*head, "ratio of optimism"], rows)
+    return markdown_table([*head, "ratio of optimism"], rows)
 
 
 def _timed_table(found: Findings) -> str:
@@ -172,7 +173,7 @@ def _timed_table(found: Findings) -> str:
             ]
         )
     head = ["arm", "seconds", "trainings", "median", "IQR", "Q3+IQR"]
-    return table([*head, f"Q3+IQR - {REFERENCE}'s", "p", "wins"], rows)
+    return markdown_table([*head, f"Q3+IQR - {REFERENCE}'s", "p", "wins"], rows)
 
 
 def _rows_table(rows: Sequence[Row]) -> str:
@@ -186,7 +187,7 @@ def _rows_table(rows: Sequence[Row]) -> str:
         for row in rows
         for size, losses in row.fresh_losses.items()
     ]
-    return table(["model", "sample", *HEADINGS.values(), "failed"], lines)
+    return markdown_table(["model", "sample", *HEADINGS.values(), "failed"], lines)
 
 
 def _sizes_table(found: Findings) -> str:
@@ -199,7 +200,7 @@ def _sizes_table(found: Findings) -> str:
                 for criterion in CONFIRMED.values()
             ]
             rows.append([arm, str(size), *map(_text, estimates)])
-    return table(["arm", "sample", *HEADINGS.values()], rows)
+    return markdown_table(["arm", "sample", *HEADINGS.values()], rows)
 
 
 def _searches_table(outcomes: Sequence[Outcome]) -> str:
@@ -217,17 +218,7 @@ def _searches_table(outcomes: Sequence[Outcome]) -> str:
         for outcome in sorted(outcomes, key=lambda each: each.search.seed)
     ]
     head = ["seed", "arm", "search value", *HEADINGS.values(), "optimism", "trainings"]
-    return table([*head, "models (pruned)", "seconds"], rows)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns are aligned."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        f"| {' | '.join(f'{cell:<{w}}' for cell, w in zip(line, widths, strict=True))} |"
-        for line in lines
-    )
+    return markdown_table([*head, "models (pruned)", "seconds"], rows)
 
 
 def _average(outcomes: Sequence[Outcome], number: Callable[[Outcome], float]) -> str:

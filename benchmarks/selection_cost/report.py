@@ -14,6 +14,7 @@ from benchmarks.selection_cost.runner import ArmReplays
 from benchmarks.selection_cost.runner import Case
 from benchmarks.selection_cost.statistics import Summary
 from benchmarks.selection_cost.statistics import Versus
+from benchmarks.text_tables import markdown_table
 
 
 # The screen shows all arms of so many cases, and of more only those that none surpasses.
@@ -107,7 +108,7 @@ def _full_table(found: Sequence[Summary]) -> str:
     ]
     head = ["arm", "replays", "trainings a model", "at the best", "within the tolerance"]
     head += ["mean regret", "95 % quantile of the regret"]
-    return _table(head + (["error rate", "population regret"] if known else []), rows)
+    return markdown_table(head + (["error rate", "population regret"] if known else []), rows)
 
 
 def _compact_table(found: Sequence[Summary]) -> str:
@@ -126,7 +127,7 @@ def _compact_table(found: Sequence[Summary]) -> str:
         for summary in found
     ]
     head = ["arm", "replays", "trainings", "best", "within", "mean regret", "95 %"]
-    return _table(head + (["error"] if known else []), rows)
+    return markdown_table(head + (["error"] if known else []), rows)
 
 
 def _versus_answers(cases: Sequence[Case]) -> str:
@@ -140,7 +141,7 @@ def _versus_answers(cases: Sequence[Case]) -> str:
             rows.append([case.problem, case.criterion, yes, "; ".join(no)])
     if not rows:
         return "This version of the package has no race, so that there is nothing to compare."
-    return _table(["table", "criterion", "yes", "no"], rows)
+    return markdown_table(["table", "criterion", "yes", "no"], rows)
 
 
 def _versus_table(cases: Sequence[Case]) -> str:
@@ -149,7 +150,7 @@ def _versus_table(cases: Sequence[Case]) -> str:
         return ""
     head = ["table", "criterion", "Algorithm 1", "trainings", "ours", "trainings"]
     return (
-        _table([*head, "regret, ours - Algorithm 1", "verdict"], rows)
+        markdown_table([*head, "regret, ours - Algorithm 1", "verdict"], rows)
         + "\n\nOurs is the best of the settings that cost no more, in paired t intervals over the "
         "same replays: choosing among a few settings favours it a little."
     )
@@ -222,12 +223,3 @@ def _percent(value: float) -> str:
 
 def _loss(value: float) -> str:
     return f"{value:.2g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        f"| {' | '.join(f'{cell:<{w}}' for cell, w in zip(line, widths, strict=True))} |"
-        for line in lines
-    )

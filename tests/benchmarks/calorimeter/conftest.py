@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.calorimeter.events import COLUMNS
 from benchmarks.calorimeter.events import UNITS
+from benchmarks.calorimeter.simulated_file import simulate_to_file
 
 
 @pytest.fixture
@@ -23,4 +24,12 @@ def own(tmp_path: Path) -> Path:
         for name, column in columns.items():
             dataset = file.create_dataset(name, data=column.astype("float32"))
             dataset.attrs["units"] = UNITS[name]
+    return path
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 1000 simulated events."""
+    path = tmp_path_factory.mktemp("events") / "events.h5"
+    simulate_to_file(path, "B", 1000, seed=0, n_jobs=1)
     return path

@@ -23,13 +23,6 @@ pytest.importorskip("h5py")
 pytest.importorskip("xgboost")
 
 
-@pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("events") / "events.h5"
-    simulate_to_file(path, "B", 1000, seed=0, n_jobs=1)
-    return path
-
-
 def arguments(name: str, events: Path, out: Path, *rest: str) -> list[str]:
     given = ["calorimeter", name, "--events", str(events), "--out", str(out)]
     return [*given, "--instances", "3", "--jobs", "1", *rest]

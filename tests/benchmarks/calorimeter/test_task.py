@@ -25,13 +25,6 @@ from benchmarks.tasks.calorimeter import Calorimeter
 from benchmarks.tasks.calorimeter import N_EPOCHS
 
 
-@pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("events") / "events.h5"
-    simulate_to_file(path, "B", 1000, seed=0, n_jobs=1)
-    return path
-
-
 def load(name: str, events: Path, **setting: str) -> Calorimeter:
     task = TASKS[name].load(seed=0, setting=Setting(events=events, **setting))  # type: ignore[arg-type]
     assert isinstance(task, Calorimeter)

@@ -12,6 +12,7 @@ from benchmarks.nas_vs_robust import statistics
 from benchmarks.nas_vs_robust.plan import Plan
 from benchmarks.nas_vs_robust.plan import Row
 from benchmarks.nas_vs_robust.plan import Search
+from benchmarks.text_tables import markdown_table
 from tests.benchmarks.nas_vs_robust.noise import an_outcome
 
 
@@ -57,7 +58,7 @@ def test_conclusion_says_what_the_interval_shows(shifts, verdict):
 
 
 def test_tables_are_aligned():
-    lines = report.table(["a", "long head"], [["value", "1"], ["v", "22"]]).splitlines()
+    lines = markdown_table(["a", "long head"], [["value", "1"], ["v", "22"]]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[1] == "| ----- | --------- |"
 
