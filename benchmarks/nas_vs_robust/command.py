@@ -70,7 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--preset",
         choices=PRESETS,
         default="quick",
-        help="quick: minutes on 2 cores; standard: up to 90 minutes; paper: meant for a GPU. The "
+        help="quick: minutes on 2 cores; standard: about 90 minutes; paper: meant for a GPU. The "
         "options below override it; default: %(default)s",
     )
     parser.add_argument(

@@ -87,7 +87,7 @@ class Numbers:
 PRESETS: Mapping[Preset, Numbers] = {
     # Minutes on 2 cores.
     "quick": Numbers(80, 10, 20, seeds=3, arms=("nas", "robust")),
-    # Under 90 minutes on 2 cores.
+    # About 90 minutes on 2 cores.
     "standard": Numbers(
         100, 10, 50, seeds=10, arms=("nas", "nas-retrained", "robust", "robust-select")
     ),
