@@ -1,0 +1,1 @@
+"""What a robust search costs: the truth of the returned model against trainings spent."""
