@@ -149,6 +149,16 @@ TASKS: dict[str, TaskCard] = {
         packages=("torch", "scikit-learn"),
         sample_sizes=_always(150),
     ),
+    "cartpole": TaskCard(
+        loader="benchmarks.tasks.cartpole:load",
+        about=(
+            "gymnasium's CartPole-v1, and policies trained by proximal policy optimisation for as "
+            "many steps of the environment as a sample has"
+        ),
+        loss="minus the mean return",
+        packages=("torch", "gymnasium"),
+        sample_sizes={"quick": (10_000,), "standard": (10_000,), "paper": (10_000, 20_000)},
+    ),
     "edge": TaskCard(
         loader="benchmarks.tasks.edge:load",
         about="a made-up landscape whose truth is known; nothing is trained",
