@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import asdict
-import hashlib
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
+from benchmarks import fingerprints
 from benchmarks.nas_vs_robust.plan import Plan
 from benchmarks.tasks import Setting
 from benchmarks.tasks import TaskCard
@@ -59,34 +56,15 @@ def circumstances(
         **versions,
         "preset": setting.preset,
         "schedule": setting.schedule,
-        "data": "" if setting.events is None else _digest([setting.events]),
-        "code of trainings": _code(*_TRAINING_CODE, card.loader.split(":")[0], *card.code),
+        "data": "" if setting.events is None else fingerprints.of_files([setting.events]),
+        "code of trainings": fingerprints.of_code(
+            *_TRAINING_CODE, card.loader.split(":")[0], *card.code
+        ),
     }
     searches_depend_on = {
         **losses_depend_on,
         **asdict(plan),
         "sample_sizes": list(plan.sample_sizes),
-        "code of searches": _code(*_SEARCH_CODE),
+        "code of searches": fingerprints.of_code(*_SEARCH_CODE),
     }
     return losses_depend_on, searches_depend_on
-
-
-def _code(*modules: str) -> str:
-    """Return the fingerprint of modules and packages."""
-    sources: list[Path] = []
-    for name in modules:
-        found = find_spec(name)
-        assert found is not None
-        assert found.origin is not None
-        origin = Path(found.origin)
-        sources += origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
-    return _digest(sources)
-
-
-def _digest(files: Iterable[Path]) -> str:
-    """Return a short fingerprint of files."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12]

@@ -135,7 +135,7 @@ def _off_rate(models: Models) -> FloatArray:
 
 def _by_optimizer(models: Models, values: dict[str, float], value: FloatArray) -> FloatArray:
     name = np.asarray(models["optimizer"])
-    return value - np.select([name == each for each in values], list(values.values()))
+    return np.asarray(value - np.select([name == each for each in values], list(values.values())))
 
 
 def _mixed_level(models: Models) -> FloatArray:

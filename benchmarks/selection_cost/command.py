@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.options import at_least
 from benchmarks.selection_cost import report
-from benchmarks.selection_cost import tables
 from benchmarks.selection_cost.families import FAMILIES
 from benchmarks.selection_cost.figure import write_figure
 from benchmarks.selection_cost.peers import missing
@@ -27,6 +26,9 @@ from benchmarks.selection_cost.problems import TOLERANCE_IN_NOISE
 from benchmarks.selection_cost.runner import Case
 from benchmarks.selection_cost.runner import Plan
 from benchmarks.selection_cost.runner import run_cases
+from benchmarks.table_options import add_table_options
+from benchmarks.table_options import given_table
+from benchmarks.table_options import TABLES
 from optuna_robust.criteria import CRITERIA
 from optuna_robust.criteria import get_criterion
 
@@ -69,29 +71,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "Replays every elimination rule, exhaustive training and the pruners of other\n"
             "packages on tables of losses, with a random order of the instances in every replay.\n"
             "Writes results.json, report.md and cost_regret.html.\n\n"
-            f"--table: {_lowered(tables.__doc__)}\n"
+            f"--table: {TABLES}\n"
             f"--synthetic, each with a fresh table for every replay:\n{families}"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--table", type=Path, metavar="CSV", help="measured losses; see above")
-    parser.add_argument(
-        "--where",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=_equation,
-        metavar="COLUMN=VALUE",
-        help="only the table's rows with these values",
-    )
-    parser.add_argument(
-        "--columns", metavar="PREFIX", help="of the instances' columns; default: a known one"
-    )
-    parser.add_argument(
-        "--direction",
-        choices=("maximize", "minimize"),
-        help="which losses are better; default: higher ones of an accuracy, else lower ones",
-    )
+    add_table_options(parser)
     parser.add_argument(
         "--synthetic",
         nargs="+",
@@ -135,18 +120,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="folder; default: %(default)s",
     )
     parser.set_defaults(run=lambda args, command: _run(parser, args, command), jobs=2, seed=0)
-
-
-def _lowered(text: str | None) -> str:
-    """Return a docstring as the continuation of a line."""
-    return "" if text is None else text[0].lower() + text[1:]
-
-
-def _equation(text: str) -> tuple[str, str]:
-    column, equals, value = text.partition("=")
-    if not (column and equals):
-        raise argparse.ArgumentTypeError(f"must be COLUMN=VALUE, but was {text!r}")
-    return column.strip(), value.strip()
 
 
 def _not_negative(text: str) -> float:
@@ -199,19 +172,9 @@ def _problems(
     parser: argparse.ArgumentParser, args: argparse.Namespace, preset: Preset
 ) -> list[Problem]:
     problems: list[Problem] = []
-    if args.table is not None:
-        try:
-            table = tables.read_table(
-                args.table,
-                columns=args.columns,
-                direction=args.direction,
-                where=dict(args.where),
-            )
-        except tables.TableError as error:
-            parser.error(str(error))
+    table = given_table(parser, args)
+    if table is not None:
         problems.append(TableProblem(table))
-    elif args.where or args.columns or args.direction:
-        parser.error("--where, --columns and --direction are about a --table")
     names = args.synthetic or (() if problems else preset.families)
     return problems + [FamilyProblem(name) for name in dict.fromkeys(names)]
 

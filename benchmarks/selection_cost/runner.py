@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 import math
 from typing import NamedTuple
 import zlib
 
-import loky
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from benchmarks.processes import run_in_processes
 from benchmarks.selection_cost.arms import Arm
 from benchmarks.selection_cost.arms import RACE
 from benchmarks.selection_cost.arms import rule_arms
@@ -33,9 +31,6 @@ from optuna_robust.progress import seconds_between_updates
 
 _FEWEST_REPLAYS = 2
 _REPLAYS_A_TASK = 4
-_ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
 # A regret that equals the tolerance up to rounding is within it.
 _ROUNDING = 1e-9
 
@@ -152,12 +147,16 @@ def run_cases(
         for first in range(0, plan.replays(problem), _REPLAYS_A_TASK)
     ]
     records: list[list[_Record]] = [[] for _ in tasks]
+
+    def replay(task: _Task) -> list[_Record]:
+        return _replay(*wanted[task.case], task.replays, plan)
+
     with tqdm(
         total=sum(len(task.replays) for task in tasks),
         unit=" replays",
         mininterval=seconds_between_updates(),
     ) as bar:
-        for index, found in _run_tasks(wanted, tasks, plan, n_jobs=n_jobs):
+        for index, found in run_in_processes(replay, tasks, n_jobs=n_jobs):
             records[index] = found
             bar.update(len(tasks[index].replays))
     return [
@@ -174,26 +173,6 @@ def run_cases(
         )
         for case, (problem, criterion) in enumerate(wanted)
     ]
-
-
-def _run_tasks(
-    cases: Sequence[tuple[Problem, str]], tasks: Sequence[_Task], plan: Plan, *, n_jobs: int
-) -> Iterator[tuple[int, list[_Record]]]:
-    """Yield the number of every task and what it found, in the order in which they end."""
-    if n_jobs == 1:
-        for index, task in enumerate(tasks):
-            yield index, _replay(*cases[task.case], task.replays, plan)
-        return
-    executor = loky.ProcessPoolExecutor(min(n_jobs, len(tasks)), env=_ONE_THREAD)
-    try:
-        futures = {
-            executor.submit(_replay, *cases[task.case], task.replays, plan): index
-            for index, task in enumerate(tasks)
-        }
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        executor.shutdown(kill_workers=True)
 
 
 def _replay(

@@ -10,7 +10,7 @@ from benchmarks.selection_cost.problems import default_tolerance
 from benchmarks.selection_cost.problems import FamilyProblem
 from benchmarks.selection_cost.problems import generator
 from benchmarks.selection_cost.problems import TableProblem
-from benchmarks.selection_cost.tables import Table
+from benchmarks.tables import Table
 from optuna_robust.criteria import get_criterion
 
 

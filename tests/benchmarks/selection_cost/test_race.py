@@ -12,7 +12,7 @@ from benchmarks.selection_cost.arms import rule_arms
 from benchmarks.selection_cost.arms import Terms
 from benchmarks.selection_cost.peers import peer_arms
 from benchmarks.selection_cost.race import run_race
-from benchmarks.selection_cost.tables import read_table
+from benchmarks.tables import read_table
 from optuna_robust import robust_select
 from optuna_robust.criteria import get_criterion
 from optuna_robust.elimination import Decision

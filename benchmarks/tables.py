@@ -41,12 +41,15 @@ class Table:
         losses: Oriented losses (smaller is better), shape ``(n_models, n_instances)``.
         columns: Prefix of the columns that hold them.
         direction: ``"maximize"`` if they were turned round, else ``"minimize"``.
+        hyperparameters: Cells of the other columns, model by model, as text; what was measured
+            of every instance beside the loss (``seconds_0`` ...) is not among them.
     """
 
     name: str
     losses: FloatArray
     columns: str
     direction: str
+    hyperparameters: tuple[Mapping[str, str], ...] = ()
 
 
 def read_table(
@@ -98,7 +101,26 @@ def read_table(
         losses=-values if direction == "maximize" else values,
         columns=prefix,
         direction=direction,
+        hyperparameters=_hyperparameters(chosen, header, numbered),
     )
+
+
+def _hyperparameters(
+    rows: Sequence[tuple[int, Sequence[str]]], header: Sequence[str], instances: Sequence[str]
+) -> tuple[Mapping[str, str], ...]:
+    """Return the cells of columns that are not numbered as the instances are."""
+    numbers: dict[str, set[int]] = {}
+    for name in header:
+        match = _NUMBERED.fullmatch(name)
+        if match:
+            numbers.setdefault(match["prefix"], set()).add(int(match["number"]))
+    of_instances = {
+        name
+        for name in header
+        if (match := _NUMBERED.fullmatch(name)) and len(numbers[match["prefix"]]) == len(instances)
+    }
+    kept = [(name, header.index(name)) for name in header if name not in of_instances]
+    return tuple({name: row[position].strip() for name, position in kept} for _, row in rows)
 
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.selection_cost.tables import read_table
-from benchmarks.selection_cost.tables import TableError
+from benchmarks.tables import read_table
+from benchmarks.tables import TableError
 
 
 def write(folder, text):
@@ -16,6 +16,17 @@ def test_accuracies_are_turned_round_and_hyperparameters_left_out(tmp_path):
     table = read_table(path)
     assert table.losses.tolist() == [[-0.5, -0.75], [-0.25, -0.5]]
     assert (table.name, table.columns, table.direction) == ("table", "accuracy", "maximize")
+
+
+def test_numbered_hyperparameters_are_kept_and_other_measurements_are_not(tmp_path):
+    text = (
+        "channels_1,channels_last,loss_0,loss_1,seconds_0,seconds_1\n3,4,0,1,9,9\n5, 6,0,1,9,9\n"
+    )
+    table = read_table(write(tmp_path, text))
+    assert table.hyperparameters == (
+        {"channels_1": "3", "channels_last": "4"},
+        {"channels_1": "5", "channels_last": "6"},
+    )
 
 
 @pytest.mark.parametrize(
