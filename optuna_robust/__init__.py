@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from optuna_robust.instance import Instance
     from optuna_robust.objective import MultiInstanceObjective
     from optuna_robust.pruner import RobustnessPruner
+    from optuna_robust.sampler import recommend
+    from optuna_robust.sampler import Recommendation
+    from optuna_robust.sampler import RobustnessSampler
     from optuna_robust.selection import robust_select
     from optuna_robust.selection import SelectionResult
     from optuna_robust.store import InstanceStore
@@ -30,11 +33,14 @@ __all__ = [
     "InstanceStore",
     "MaxInstancesCallback",
     "MultiInstanceObjective",
+    "Recommendation",
     "RobustnessPruner",
+    "RobustnessSampler",
     "SelectionResult",
     "confirm",
     "dashboard",
     "expected_trainings",
+    "recommend",
     "robust_select",
     "visualization",
 ]
@@ -45,10 +51,13 @@ _HOMES = {
     "InstanceStore": "store",
     "MaxInstancesCallback": "budget",
     "MultiInstanceObjective": "objective",
+    "Recommendation": "sampler",
     "RobustnessPruner": "pruner",
+    "RobustnessSampler": "sampler",
     "SelectionResult": "selection",
     "confirm": "confirmation",
     "expected_trainings": "elimination",
+    "recommend": "sampler",
     "robust_select": "selection",
 }
 _ROOMS = ("dashboard", "visualization")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optuna_robust.arguments import check_count
-from optuna_robust.trials import n_instances_of
-from optuna_robust.trials import n_trainings
+from optuna_robust.sampler import RobustnessSampler
+from optuna_robust.trials import n_spent_by
 
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ class MaxInstancesCallback:
     The counterpart of :class:`optuna.study.MaxTrialsCallback` for budgets that are counted in
     trainings. It looks after every trial: one that has begun is finished, so that the budget is
     exceeded by less than one trial's instances (for each worker, and for each restart of a study
-    whose budget is spent). Trials of ordinary objectives count as one training.
+    whose budget is spent). Trials of ordinary objectives count as one training. In the study of a
+    :class:`~optuna_robust.RobustnessSampler`, every trial is one training, and the last ones
+    complete the best model, so that the budget is met; it is exceeded only where no model can be
+    completed within it.
 
     Example:
         >>> import optuna
@@ -52,7 +55,10 @@ class MaxInstancesCallback:
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Stop the study if the budget is spent; called by ``study.optimize``."""
-        finished = study.get_trials(deepcopy=False)
-        count = n_instances_of if self._count_reused else n_trainings
-        if sum(count(each) for each in finished) >= self._n_instances:
+        n_spent = n_spent_by(study.get_trials(deepcopy=False), count_reused=self._count_reused)
+        n_left = self._n_instances - n_spent
+        if isinstance(study.sampler, RobustnessSampler):
+            study.sampler.set_trainings_left(study, n_left)
+            n_left = max(n_left, study.sampler.n_to_complete(study))
+        if n_left <= 0:
             study.stop()

@@ -13,6 +13,7 @@ from optuna_robust import trials
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
     from optuna_robust.parallel import Trained
 
@@ -28,7 +29,7 @@ class ModelRecord:
         user_attrs: User attributes that instances set, by instance number.
         constraints: A model is as feasible as its worst instance.
         distributions: What the objective suggested from, if the study does not know.
-        n_reused: Instances that were taken from a store.
+        n_reused: Instances that were taken from a store, or from an earlier trial.
     """
 
     losses: list[float | str | None] = field(default_factory=list)
@@ -38,6 +39,23 @@ class ModelRecord:
     constraints: dict[str, float] = field(default_factory=dict)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     n_reused: int = 0
+
+    @classmethod
+    def of_trial(cls, trial: FrozenTrial) -> ModelRecord:
+        """Return the account of a finished trial; its instances are not trained again.
+
+        A trial of an ordinary objective was trained once: its value is the loss of instance 0.
+        """
+        attrs = trial.user_attrs
+        losses = list(attrs[trials.LOSSES]) if trials.is_recorded(trial) else list(trial.values)
+        return cls(
+            losses,
+            list(attrs.get(trials.SECONDS, [0.0] * len(losses))),
+            {int(number): why for number, why in attrs.get(trials.FAILURES, {}).items()},
+            {int(number): own for number, own in attrs.get(trials.INSTANCE_ATTRS, {}).items()},
+            dict(getattr(trial, "constraints", {})),  # Optuna 4 has none
+            n_reused=len(losses),
+        )
 
     def add(self, trained: Trained, on_failure: str) -> None:
         """Take the next instance into account.

@@ -41,10 +41,13 @@ N_FAILURES = "robust:n_failures"
 CRITERION = "robust:criterion"
 MEDIAN = "robust:median"
 SPREAD = "robust:spread"
-# The store's id of the trial's worker, and the number of the trial that it goes on with.
+# The store's id of the trial's worker.
 WORKER = "robust:worker"
+# The number of the trial that it goes on with: a dead one, or an earlier one of the same model.
 CONTINUES = "robust:continues"
-# Ctrl-C ended the trial, or the program did.
+# Host, process id and start time of the process that runs a trial of a robust search.
+PROCESS = "robust:process"
+# Ctrl-C ended the trial, or its process died.
 INTERRUPTED = "robust:interrupted"
 # The key of a model that a selection added.
 MODEL = "robust:model"
@@ -147,23 +150,30 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
 
 def is_feasible(trial: FrozenTrial) -> bool:
     """Tell whether a trial meets all the constraints that it has."""
+    return total_violation(trial) == 0.0
+
+
+def total_violation(trial: FrozenTrial) -> float:
+    """Return by how much a trial violates its constraints in all; 0 if it is feasible."""
     constraints: Iterable[float]
     if hasattr(trial, "constraints"):
         constraints = trial.constraints.values()
     else:  # Optuna 4
         constraints = trial.system_attrs.get("constraints") or ()
-    return all(value <= 0.0 for value in constraints)
+    return math.fsum(value for value in constraints if value > 0.0)
 
 
 def comparable_trials(study: Study) -> list[FrozenTrial]:
     """Return a study's COMPLETE and PRUNED trials whose losses can be compared, in their order.
 
     If the instances of any were recorded, trials of another objective are left out. Of a model
-    that selections added twice, the later trial counts.
+    that selections added twice, or that a robust search went on with, the latest trial counts.
     """
     found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     if any(map(is_recorded, found)):
         found = [trial for trial in found if is_recorded(trial)]
+    continued = continued_numbers(found)
+    found = [trial for trial in found if trial.number not in continued]
     latest = {
         trial.user_attrs[MODEL]: trial.number for trial in found if MODEL in trial.user_attrs
     }
@@ -172,6 +182,15 @@ def comparable_trials(study: Study) -> list[FrozenTrial]:
         for trial in found
         if latest.get(trial.user_attrs.get(MODEL), trial.number) == trial.number
     ]
+
+
+def continued_numbers(found: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials whose instances a later trial has, too."""
+    return {
+        trial.user_attrs[CONTINUES]
+        for trial in found
+        if is_recorded(trial) and trial.user_attrs.get(CONTINUES) is not None
+    }
 
 
 def losses_matrix(trials: Sequence[FrozenTrial], sign: int) -> tuple[tuple[int, ...], FloatArray]:
@@ -220,6 +239,25 @@ def n_trainings(trial: FrozenTrial) -> int:
     if is_recorded(trial):
         return n_instances_of(trial) - int(trial.user_attrs.get(N_REUSED, 0))
     return n_instances_of(trial)
+
+
+def n_spent_by(found: Sequence[FrozenTrial], *, count_reused: bool = False) -> int:
+    """Return how many instances all trials of a study trained.
+
+    Args:
+        found:
+            The trials.
+        count_reused:
+            Count instances that were taken from a store, too.
+    """
+    continued = continued_numbers(found)
+    if count_reused:
+        return sum(n_instances_of(trial) for trial in found if trial.number not in continued)
+    return sum(
+        n_trainings(trial)
+        for trial in found
+        if is_recorded(trial) or trial.number not in continued
+    )
 
 
 class FinishedTrials:

@@ -17,6 +17,8 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.pruner import RobustnessPruner
+from optuna_robust.sampler import RobustnessSampler
+from optuna_robust.sampler import Target
 
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ class Judge:
     def returned(self, values: tuple[float, ...]) -> float | tuple[float, ...]:
         """Return the values as Optuna takes them."""
         return values if self.multi_objective else values[0]
+
+    def target(self, n_instances: int, *, common_instances: bool) -> Target:
+        """Return what a robust search looks for."""
+        orientations = tuple(map(self._orientation, self.criteria))
+        return Target(self.criteria, orientations, self.sign, n_instances, common_instances)
 
     def _orientation(self, criterion: Criterion) -> int:
         return 1 if self.multi_objective and criterion.kind == "spread" else self.sign
@@ -83,12 +90,14 @@ def make_judge(
     else:
         sign = _common_sign(study, returns)
     if pruner is not None and not several and returns[0] != pruner.criterion:
-        warnings.warn(
+        differ = (
             f"MultiInstanceObjective judges trials by {returns[0].name}, but the study's "
             f"RobustnessPruner by {pruner.criterion.name}: leave criterion out here, or give both "
-            "the same.",
-            stacklevel=2,
+            "the same."
         )
+        if isinstance(study.sampler, RobustnessSampler):
+            raise ValueError(differ)
+        warnings.warn(differ, stacklevel=2)
     reports_losses = report == "loss" or isinstance(asked, WilcoxonPruner)
     return Judge(returns, sign, several, reports_losses, pruner)
 

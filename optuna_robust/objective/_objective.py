@@ -39,8 +39,12 @@ from optuna_robust.objective._judge import check_returns
 from optuna_robust.objective._judge import check_study
 from optuna_robust.objective._judge import Judge
 from optuna_robust.objective._judge import make_judge
+from optuna_robust.objective._trial_instances import Train
 from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
+from optuna_robust.objective._turn import go_on_with
+from optuna_robust.objective._turn import SuggestedAgain
+from optuna_robust.objective._turn import train_new
 from optuna_robust.parallel import check_instances_per_call
 from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
@@ -50,6 +54,7 @@ from optuna_robust.parallel import make_workers
 from optuna_robust.parallel import Together
 from optuna_robust.parallel import Trained
 from optuna_robust.parallel import Workers
+from optuna_robust.sampler import RobustnessSampler
 from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import keep_settings
 from optuna_robust.study_settings import Settings
@@ -221,29 +226,78 @@ class MultiInstanceObjective:
         judge = self._begin(trial)
         run = TrialRun(trial, judge)
         pool = self._pool(trial)
-        instances = TrialInstances(
-            trial,
-            self._instances(trial),
-            pool,
-            partial(self._train_here, trial),
-            self._per_call,
-            may_be_known=self._store is not None,
-        )
         try:
-            for trained in instances:
-                self._succeeded = self._succeeded or pool.succeeded
-                self._take(run, trained)
-                if run.n_instances < self._n_instances and run.should_stop():
-                    pruner = type(trial.study.pruner).__name__
-                    run.stop(f"{pruner} stopped it after {run.n_instances} instances.")
+            if isinstance(trial.study.sampler, RobustnessSampler):
+                self._train_turn(run, pool, trial.study.sampler)
+            else:
+                self._train_all(run, pool)
         except (KeyboardInterrupt, SystemExit):
-            if self._store is not None:
+            if self._store is not None or isinstance(trial.study.sampler, RobustnessSampler):
                 trial.set_user_attr(trials.INTERRUPTED, True)
             raise
         finally:
             pool.close()
             run.close()
         return judge.returned(run.values())
+
+    def _train_all(self, run: TrialRun, pool: InstancePool) -> None:
+        """Train the instances of a trial until its pruner stops it."""
+        trial = run.trial
+        train = partial(self._train_here, trial)
+        for trained in self._trial_instances(run, pool, train, self._n_instances):
+            self._succeeded = self._succeeded or pool.succeeded
+            self._take(run, trained)
+            if run.n_instances < self._n_instances and run.should_stop():
+                pruner = type(trial.study.pruner).__name__
+                run.stop(f"{pruner} stopped it after {run.n_instances} instances.")
+
+    def _train_turn(self, run: TrialRun, pool: InstancePool, sampler: RobustnessSampler) -> None:
+        """Train the next instances of a trial's model, of a new one the first.
+
+        Raises:
+            optuna.TrialPruned: If the model does not have all its instances then.
+        """
+        trial = run.trial
+        earlier = sampler.continued_trial(trial.study, trial.number)
+        train: Train = partial(self._train_here, trial)
+        if earlier is None:
+            train = train_new(sampler, trial, train)
+        else:
+            run.take_over(earlier)
+        try:
+            self._take_turn(run, pool, train)
+        except SuggestedAgain as again:
+            go_on_with(trial, again.trial)
+            run.take_over(again.trial)
+            self._take_turn(run, pool, partial(self._train_here, trial))
+        if run.n_instances < self._n_instances:
+            raise TrialPruned(f"{run.n_instances} of {self._n_instances} instances are trained.")
+
+    def _take_turn(self, run: TrialRun, pool: InstancePool, train: Train) -> None:
+        upto = min(run.n_instances + (self._per_call or 1), self._n_instances)
+        if run.n_instances == upto:
+            return
+        for trained in self._trial_instances(run, pool, train, upto):
+            self._succeeded = self._succeeded or pool.succeeded
+            try:
+                self._take(run, trained)
+            except TrialPruned as pruned:  # by the objective: the model shall not go on
+                run.stop(str(pruned))
+        limit = run.judge.pruner
+        if limit is not None and limit.exceeds_limit(run.oriented()):
+            run.stop(f"Its spread of {run.n_instances} instances exceeds the pruner's limit.")
+
+    def _trial_instances(
+        self, run: TrialRun, pool: InstancePool, train: Train, upto: int
+    ) -> TrialInstances:
+        return TrialInstances(
+            run.trial,
+            self._instances(run.trial)[run.n_instances : upto],
+            pool,
+            train,
+            self._per_call,
+            may_be_known=self._store is not None,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out processes, and what was read from studies: it is read again."""
@@ -277,7 +331,8 @@ class MultiInstanceObjective:
         # First of all: a trial of which nobody knows whose it was cannot be continued.
         trial.set_user_attr(trials.WORKER, self._store.worker())
         judge = self._judge(study)
-        if isinstance(trial, Trial):  # wrappers of other libraries have no storage
+        # Wrappers of other libraries have no storage; a robust search goes on by itself.
+        if isinstance(trial, Trial) and not isinstance(study.sampler, RobustnessSampler):
             continue_dead_trials(trial, self._store)
         return judge
 
@@ -290,6 +345,9 @@ class MultiInstanceObjective:
                 check_study(study, judge, self._n_instances, self._reshuffle)
                 self._bind(study, judge)
                 self._judges[study] = (study.pruner, judge)
+            if isinstance(study.sampler, RobustnessSampler):
+                target = judge.target(self._n_instances, common_instances=not self._reshuffle)
+                study.sampler.set_target(study, target)
             return judge
 
     def _bind(self, study: Study, judge: Judge) -> None:

@@ -16,6 +16,7 @@ from optuna_robust.model_record import ModelRecord
 
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
     from optuna.trial import Trial
 
     from optuna_robust.objective._judge import Judge
@@ -36,6 +37,11 @@ class TrialRun:
         for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.N_REUSED, trials.STOPPED):
             if name in inherited:
                 trial.set_user_attr(name, 0 if name == trials.N_REUSED else {})
+
+    def take_over(self, earlier: FrozenTrial) -> None:
+        """Go on with the instances of an earlier trial of the same model."""
+        self.record = ModelRecord.of_trial(earlier)
+        self._write(self.record.running_attrs())
 
     @property
     def n_instances(self) -> int:

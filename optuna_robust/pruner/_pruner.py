@@ -298,6 +298,15 @@ class RobustnessPruner(BasePruner):
             )
         return field is not None and self._race.is_out(field)
 
+    def exceeds_limit(self, losses: FloatArray) -> bool:
+        """Return True if a model's spread is above the limits, past the warm-up.
+
+        Args:
+            losses:
+                Its oriented losses, shape ``(n_instances,)``.
+        """
+        return len(losses) > self._n_warmup_instances and self._is_too_wide(losses)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read from studies: it is read again."""
         state = self.__dict__.copy()

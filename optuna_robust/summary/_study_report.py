@@ -148,17 +148,18 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
     best = study.best_trials if len(study.directions) > 1 else complete_trials(study)
     confirmation, unreadable = _confirmation(study)
     counts = Counter(trial.state for trial in everything)
-    continued = _continued(everything)
+    continued = trials.continued_numbers(everything)
     own = [trial for trial in everything if trial.number not in continued]
     n_spared = _n_spared(own, settings)
+    n_trainings = trials.n_spent_by(everything)
     return StudyReport(
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
         n_trials={name: counts[state] for state, name in _STATES.items()},
         is_robust=any(map(trials.is_recorded, everything)),
-        n_trainings=_n_trainings(everything, continued),
-        n_reused=sum(int(trial.user_attrs.get(trials.N_REUSED, 0)) for trial in own),
+        n_trainings=n_trainings,
+        n_reused=max(trials.n_spent_by(everything, count_reused=True) - n_trainings, 0),
         n_failures=sum(map(n_failures, own)),
         reasons=_reasons(own),
         n_spared=n_spared,
@@ -251,24 +252,6 @@ def _value_names(study: Study, settings: dict[str, Any]) -> tuple[str, ...]:
     if study.metric_names is not None:
         return tuple(study.metric_names)
     return ("value",) if n == 1 else tuple(f"value {i}" for i in range(n))
-
-
-def _continued(everything: list[FrozenTrial]) -> set[int]:
-    """Return the numbers of trials of dead workers that another trial went on with."""
-    return {
-        trial.user_attrs[trials.CONTINUES]
-        for trial in everything
-        if trials.is_recorded(trial) and trials.CONTINUES in trial.user_attrs
-    }
-
-
-def _n_trainings(everything: list[FrozenTrial], continued: set[int]) -> int:
-    """Return what was trained; what a dead trial trained, the one that went on did not."""
-    return sum(
-        trials.n_trainings(trial)
-        for trial in everything
-        if trials.is_recorded(trial) or trial.number not in continued
-    )
 
 
 def _n_spared(own: list[FrozenTrial], settings: dict[str, Any]) -> int | None:

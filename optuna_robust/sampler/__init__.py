@@ -1,0 +1,14 @@
+"""The robust search: a sampler whose trials are single trainings of new and of known models."""
+
+from optuna_robust.sampler._recommend import recommend
+from optuna_robust.sampler._recommend import Recommendation
+from optuna_robust.sampler._sampler import RobustnessSampler
+from optuna_robust.sampler._target import Target
+
+
+__all__ = [
+    "Recommendation",
+    "RobustnessSampler",
+    "Target",
+    "recommend",
+]

@@ -1,0 +1,181 @@
+"""The trials of a study as models: what is known of each, whichever trials trained it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_robust.trials import CONTINUES
+from optuna_robust.trials import INTERRUPTED
+from optuna_robust.trials import is_recorded
+from optuna_robust.trials import LOSSES
+from optuna_robust.trials import oriented_losses
+from optuna_robust.trials import STOPPED
+from optuna_robust.trials import total_violation
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+
+# A model whose trainings were interrupted so often is taken to be the reason.
+_MOST_INTERRUPTIONS = 3
+
+
+@dataclass
+class Model:
+    """What is known of one model.
+
+    Attributes:
+        index: Its position among the models.
+        first: The trial that the model began with.
+        latest: The finished trial with all its instances so far; ``first`` until there is one.
+        losses: Oriented losses by instance number.
+        n_instances: Instances that were trained, dropped ones too.
+        running: Numbers of the trials that train it now.
+        stopped: Whether it shall not be trained on.
+        n_interruptions: How often a training was interrupted.
+        violation: Total violation of the constraints; 0 = feasible.
+    """
+
+    index: int
+    first: FrozenTrial
+    latest: FrozenTrial
+    losses: dict[int, float] = field(default_factory=dict)
+    n_instances: int = 0
+    running: set[int] = field(default_factory=set)
+    stopped: bool = False
+    n_interruptions: int = 0
+    violation: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """Number of the trial that the model began with."""
+        return self.first.number
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another trial may train it."""
+        may_go_on = not self.stopped and self.n_interruptions < _MOST_INTERRUPTIONS
+        return may_go_on and not self.running and (self.n_instances > 0 or self.is_interrupted)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it has no instance since its training was interrupted."""
+        return self.n_instances == 0 and self.n_interruptions > 0
+
+
+class StudyModels:
+    """The models of a study, read from its trials one by one.
+
+    A trial that goes on with another one belongs to that one's model. A FAIL trial is no model,
+    unless it was interrupted: then its model can be trained again.
+
+    Args:
+        sign:
+            -1 if losses are turned round to be minimised, else 1.
+    """
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._n_read = 0
+        self._unfinished: list[int] = []
+        self._of_trial: dict[int, Model] = {}
+        self._of_params: dict[str, Model] = {}
+        self.all: list[Model] = []
+        self.n_barren = 0
+        self._n_taken = 0
+
+    def unfinished(self, trials: Sequence[FrozenTrial]) -> list[int]:
+        """Return the positions of trials that were not finished when they were last read."""
+        return [*self._unfinished, *range(self._n_read, len(trials))]
+
+    def update(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Read what is new in all trials of the study; returns whether models have more losses."""
+        positions = self.unfinished(trials)
+        self._n_read = len(trials)
+        self._unfinished = []
+        n_before = self._n_taken
+        for position in positions:
+            trial = trials[position]
+            if not trial.state.is_finished():
+                self._unfinished.append(position)
+            if trial.state != TrialState.WAITING:
+                self._read(trial)
+        return self._n_taken > n_before
+
+    def of_trial(self, number: int) -> Model | None:
+        """Return the model of a trial; None if the trial is waiting."""
+        return self._of_trial.get(number)
+
+    def with_params(self, params: Mapping[str, Any]) -> Model | None:
+        """Return the model with just these hyperparameters; None if it has no instance."""
+        return self._of_params.get(_key(params))
+
+    def n_running(self) -> int:
+        """Return how many trials are running."""
+        return len({number for model in self.all for number in model.running})
+
+    def _read(self, trial: FrozenTrial) -> None:
+        model = self._model_of(trial)
+        model.running.discard(trial.number)
+        if trial.number == model.number:
+            model.first = trial
+        if trial.state == TrialState.RUNNING:
+            model.running.add(trial.number)
+        elif trial.state == TrialState.FAIL:
+            model.n_interruptions += INTERRUPTED in trial.user_attrs and bool(trial.params)
+        else:
+            self._take(model, trial)
+
+    def _model_of(self, trial: FrozenTrial) -> Model:
+        """Return the model of a trial, which may be a new one."""
+        continued = trial.user_attrs.get(CONTINUES)
+        before = self._of_trial.get(trial.number)
+        model = before if continued is None else self._of_trial.get(continued)
+        if continued is None and before is not None and before.number != trial.number:
+            before.running.discard(trial.number)  # another trial was quicker to go on with it
+            model = None
+        if model is None:
+            model = Model(len(self.all), trial, trial)
+            self.all.append(model)
+        self._of_trial[trial.number] = model
+        return model
+
+    def _take(self, model: Model, trial: FrozenTrial) -> None:
+        losses, n_instances = _losses_of(trial, self._sign)
+        if n_instances == 0:
+            return
+        model.stopped |= STOPPED in trial.user_attrs
+        if n_instances <= model.n_instances:
+            self.n_barren += 1
+            return
+        self.n_barren = 0
+        self._n_taken += 1
+        model.latest, model.losses, model.n_instances = trial, losses, n_instances
+        model.violation = total_violation(trial)
+        self._of_params.setdefault(_key(trial.params), model)
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    return repr(sorted(params.items()))  # choices of categories need not be JSON
+
+
+def _losses_of(trial: FrozenTrial, sign: int) -> tuple[dict[int, float], int]:
+    """Return a finished trial's oriented losses and the number of its instances.
+
+    A COMPLETE trial of an ordinary objective was trained once: its value is that of instance 0.
+    """
+    if is_recorded(trial):
+        return oriented_losses(trial, sign), len(trial.user_attrs[LOSSES])
+    if trial.state != TrialState.COMPLETE or len(trial.values) != 1:
+        return {}, 0
+    value = trial.values[0]
+    return {0: sign * value if math.isfinite(value) else math.inf}, 1

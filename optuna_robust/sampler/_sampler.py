@@ -1,0 +1,300 @@
+"""The sampler of a robust search: every trial trains one instance, of a new or a known model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import threading
+from typing import Any
+from typing import TYPE_CHECKING
+import warnings
+import weakref
+
+import numpy as np
+from optuna.samplers import BaseSampler
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState
+
+from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_count
+from optuna_robust.sampler._search import Search
+from optuna_robust.sampler._target import kept_target
+from optuna_robust.sampler._turns import Schedule
+from optuna_robust.sampler._view import stop
+from optuna_robust.trials import is_recorded
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from optuna_robust.sampler._models import Model
+    from optuna_robust.sampler._target import Target
+    from optuna_robust.sampler._view import ModelsStudy
+
+
+class RobustnessSampler(BaseSampler):
+    """Sampler for a robust search at the price of an ordinary one: a trial is one training.
+
+    Use it with :class:`~optuna_robust.MultiInstanceObjective`. Every trial trains one instance:
+    the first one of a new model, which ``base_sampler`` suggests, or the next one of a known model
+    that may be the best. The latter is a trial with the model's hyperparameters, which takes over
+    its earlier instances. A model's last trial is COMPLETE when the model has all
+    ``n_instances``, otherwise PRUNED; ``study.best_trial`` is fully evaluated.
+
+    Which known model is trained is drawn by the probability of being the best (Thompson 1933), as
+    the losses of all models tell it (:func:`~optuna_robust.comparison.criterion_posterior`). The
+    base sampler sees a study with one COMPLETE trial for each model, whose value is what the
+    criterion over all instances is expected to be: a lucky first loss does not lead it astray.
+    Models are ranked feasible first, as in Optuna.
+
+    All is decided from the study's trials, whoever ran them: several workers may share a study, a
+    study may be begun without this sampler and go on with it, and trainings of killed processes
+    (on the same machine) are repeated. Where the base sampler has no more to suggest, as a
+    :class:`~optuna.samplers.GridSampler` in the end, known models go on, and the study stops when
+    all of them are complete.
+
+    In a study of several objectives (``returns=``), known models are drawn by the probability that
+    no other one is better in all objectives.
+
+    Example:
+        >>> import optuna
+        >>> import optuna_robust as opr
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> def objective(trial, instance):
+        ...     x = trial.suggest_float("x", -1, 1)
+        ...     return (x - 0.3) ** 2 + (0.1 + abs(x)) * instance.rng.normal()
+        >>> study = optuna.create_study(
+        ...     sampler=opr.RobustnessSampler(seed=0), pruner=opr.RobustnessPruner()
+        ... )
+        >>> study.optimize(
+        ...     opr.MultiInstanceObjective(objective, n_instances=5),
+        ...     callbacks=[opr.MaxInstancesCallback(60)],
+        ... )
+        >>> len(study.trials), len(study.best_trial.user_attrs["robust:losses"])
+        (60, 5)
+
+    Args:
+        base_sampler:
+            Suggests new models. Default: :class:`~optuna.samplers.TPESampler` with ``seed``.
+        seed:
+            Of the default base sampler, and of what is drawn here. Default: none, another search
+            every time.
+        repeat_share:
+            Share of the trainings, after the first ``n_startup_models``, that known models get,
+            in [0, 1). Default: 0.4.
+        n_startup_models:
+            How many models are trained once before any is trained again. Default: 10.
+        n_trials:
+            How many trials the study is going to have, so that the last ones complete the best
+            model. :class:`~optuna_robust.MaxInstancesCallback` tells it by itself. Default:
+            unknown; then the model that leads is completed first, all along.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, or ``base_sampler`` is a RobustnessSampler.
+    """
+
+    def __init__(
+        self,
+        base_sampler: BaseSampler | None = None,
+        *,
+        seed: int | None = None,
+        repeat_share: float = 0.4,
+        n_startup_models: int = 10,
+        n_trials: int | None = None,
+    ) -> None:
+        if base_sampler is not None and not isinstance(base_sampler, BaseSampler):
+            raise TypeError(f"base_sampler must be a sampler of Optuna, but was {base_sampler!r}.")
+        if isinstance(base_sampler, RobustnessSampler):
+            raise ValueError(
+                "base_sampler must suggest new models, but was a RobustnessSampler itself; give "
+                "the sampler that it was made of."
+            )
+        self._seed = None if seed is None else check_count("seed", seed, minimum=0)
+        self._base = TPESampler(seed=self._seed) if base_sampler is None else base_sampler
+        self._entropy = np.random.SeedSequence(self._seed).entropy
+        self._schedule = Schedule(
+            _check_share("repeat_share", repeat_share),
+            check_count("n_startup_models", n_startup_models, minimum=1),
+        )
+        self._n_trials = None if n_trials is None else check_count("n_trials", n_trials, minimum=1)
+        self._warned = False
+        self._forget()
+
+    @property
+    def base_sampler(self) -> BaseSampler:
+        """What suggests new models."""
+        return self._base
+
+    def set_target(self, study: Study, target: Target) -> None:
+        """Say what a study looks for; ``MultiInstanceObjective`` does so at its first trial."""
+        with self._lock:
+            search = self._searches.get(study)
+            if search is None or search.target != target:
+                self._searches[study] = Search(target, self._schedule)
+
+    def set_trainings_left(self, study: Study, n_left: int) -> None:
+        """Say how many trainings are left after the trials that are running.
+
+        :class:`~optuna_robust.MaxInstancesCallback` does so after every trial.
+        """
+        with self._lock:
+            search = self._search(study)
+            if search is not None:
+                search.n_left = n_left
+
+    def n_to_complete(self, study: Study) -> int:
+        """Return how many trainings a study needs until it has a COMPLETE trial; 0 if it has."""
+        with self._lock:
+            search = self._search(study)
+            return 0 if search is None else search.n_to_complete(study)
+
+    def continued_trial(self, study: Study, number: int) -> FrozenTrial | None:
+        """Return the trial that trial ``number`` goes on with; None if its model is new."""
+        model = self._turns.get(study, {}).get(number, _Turn()).model
+        return None if model is None or model.is_interrupted else model.latest
+
+    def latest_trial(self, study: Study, params: Mapping[str, Any]) -> FrozenTrial | None:
+        """Return the latest trial of the model with these hyperparameters; None without one."""
+        with self._lock:
+            search = self._search(study)
+            model = None if search is None else search.models.with_params(params)
+            return None if model is None else model.latest
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Decide whose turn it is; called by Optuna."""
+        turn = _Turn()
+        with self._lock:
+            search = self._search(study)
+            if search is not None:
+                if self._n_trials is not None:
+                    search.n_left = self._n_trials - trial.number
+                seeds = np.random.SeedSequence(self._entropy, spawn_key=(trial.number,))
+                model = search.model_to_train(study, trial, np.random.default_rng(seeds))
+                turn = _Turn(model, None if model is not None else search.view(study))
+            self._turns.setdefault(study, {})[trial.number] = turn
+        if turn.model is None:
+            self._base.before_trial(turn.view or study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the distributions of a known model, or as the base sampler; called by Optuna."""
+        turn = self._turn(study, trial)
+        if turn.model is not None:
+            return dict(turn.model.latest.distributions)
+        return self._base.infer_relative_search_space(turn.view or study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return a known model's values, or as the base sampler; called by Optuna."""
+        turn = self._turn(study, trial)
+        if turn.model is not None:
+            return dict(turn.model.latest.params)
+        return self._base.sample_relative(turn.view or study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return a known model's value, or as the base sampler; called by Optuna."""
+        turn = self._turn(study, trial)
+        if turn.model is not None and param_name in turn.model.latest.params:
+            return turn.model.latest.params[param_name]
+        return self._base.sample_independent(
+            turn.view or study, trial, param_name, param_distribution
+        )
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Tell the base sampler of a new model; called by Optuna."""
+        with self._lock:
+            turn = self._turns.get(study, {}).pop(trial.number, _Turn())
+            search = self._search(study)
+        if turn.model is None:
+            self._base.after_trial(turn.view or study, trial, state, values)
+        if search is None:
+            self._warn_if_ordinary(trial, state)
+            return
+        search.is_exhausted |= turn.view is not None and turn.view.is_stopped
+        if search.is_over():
+            stop(study)
+
+    def reseed_rng(self) -> None:
+        """Draw anew, since a copy of this sampler works elsewhere; called by Optuna."""
+        self._entropy = np.random.SeedSequence().entropy
+        self._base.reseed_rng()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was read from studies: it is read again."""
+        state = self.__dict__.copy()
+        for name in ("_lock", "_searches", "_turns"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the arguments."""
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._searches: weakref.WeakKeyDictionary[Study, Search] = weakref.WeakKeyDictionary()
+        self._turns: weakref.WeakKeyDictionary[Study, dict[int, _Turn]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _search(self, study: Study) -> Search | None:
+        """Return the robust search of a study; None while it is not known to be one."""
+        search = self._searches.get(study)
+        if search is None:
+            target = kept_target(study)
+            if target is not None:
+                search = self._searches[study] = Search(target, self._schedule)
+        return search
+
+    def _turn(self, study: Study, trial: FrozenTrial) -> _Turn:
+        return self._turns.get(study, {}).get(trial.number, _Turn())
+
+    def _warn_if_ordinary(self, trial: FrozenTrial, state: TrialState) -> None:
+        if state == TrialState.COMPLETE and not is_recorded(trial) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "RobustnessSampler has no effect without MultiInstanceObjective: trials train no "
+                "instances, so that the base sampler alone suggests. Wrap the objective: "
+                "study.optimize(MultiInstanceObjective(objective), …).",
+                stacklevel=2,
+            )
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Whose turn a trial is: a known model's, or a new one's, which the base sampler suggests.
+
+    Attributes:
+        model: The known model.
+        view: The study as the base sampler sees it; None: as it is.
+    """
+
+    model: Model | None = None
+    view: ModelsStudy | None = None
+
+
+def _check_share(name: str, share: object) -> float:
+    value = check_between(name, share, 0.0, 1.0, closed=True)
+    if value == 1.0:
+        raise ValueError(f"{name} must be less than 1, or no new model is ever tried.")
+    return value

@@ -1,0 +1,181 @@
+"""One robust search: what its study's trials say, and whose turn it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from optuna.trial import TrialState
+
+from optuna_robust.process import Process
+from optuna_robust.process import this_process
+from optuna_robust.sampler._models import Model
+from optuna_robust.sampler._models import StudyModels
+from optuna_robust.sampler._standing import Standing
+from optuna_robust.sampler._standing import standing
+from optuna_robust.sampler._turns import model_to_complete
+from optuna_robust.sampler._turns import model_to_repeat
+from optuna_robust.sampler._turns import Schedule
+from optuna_robust.sampler._view import all_trials
+from optuna_robust.sampler._view import as_complete
+from optuna_robust.sampler._view import inherit_constraints
+from optuna_robust.sampler._view import is_enqueued
+from optuna_robust.sampler._view import ModelsStudy
+from optuna_robust.sampler._view import set_attr
+from optuna_robust.trials import CONTINUES
+from optuna_robust.trials import INTERRUPTED
+from optuna_robust.trials import PROCESS
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from optuna_robust.sampler._target import Target
+
+
+# After so many suggestions in a row that are known and fully trained, there are no more.
+_MOST_BARREN = 20
+
+
+class Search:
+    """One robust search.
+
+    Args:
+        target:
+            What it looks for.
+        schedule:
+            How it shares the trainings.
+    """
+
+    def __init__(self, target: Target, schedule: Schedule) -> None:
+        self.target = target
+        self.schedule = schedule
+        self.models = StudyModels(target.sign)
+        self.n_left: int | None = None  # trainings after the trials that are running
+        self.is_exhausted = False  # the base sampler has suggested all that it can
+        self._standing: Standing | None = None
+
+    def model_to_train(
+        self, study: Study, trial: FrozenTrial, rng: np.random.Generator
+    ) -> Model | None:
+        """Return the known model that a trial that begins shall train; None: a new one.
+
+        The trial then has what says so among its user attributes: another worker leaves the
+        model alone.
+        """
+        set_attr(study, trial, PROCESS, list(vars(this_process()).values()))
+        self._update(study)
+        if is_enqueued(trial):
+            return None
+        model = self._chosen(trial, rng)
+        if model is None:
+            return None
+        set_attr(study, trial, CONTINUES, model.latest.number)
+        if self.models.n_running() > 1:
+            self._update(study)
+            if len(model.running) > 1:  # another worker wanted it at the same time
+                set_attr(study, trial, CONTINUES, None)
+                return None
+        inherit_constraints(study, trial, model.latest)
+        return model
+
+    def view(self, study: Study) -> ModelsStudy:
+        """Return the study as the base sampler shall see it."""
+        trials = self._update(study)
+        values = self._values()
+        shown = []
+        for trial in trials:
+            model = self.models.of_trial(trial.number)
+            if model is None or (model.number == trial.number and model.index not in values):
+                shown.append(trial)
+            elif model.number == trial.number:
+                shown.append(as_complete(model, values[model.index]))
+        return ModelsStudy(study, shown)
+
+    def standing(self) -> Standing:
+        """Return where the models stand, as of the last look at the study."""
+        if self._standing is None:
+            self._standing = standing(self.models.all, self.target)
+        return self._standing
+
+    def n_to_complete(self, study: Study) -> int:
+        """Return how many trainings it takes until a model is complete; 0 if none is to be."""
+        self._update(study)
+        if len(self.target.criteria) > 1 or not self._has_losses():
+            return 0
+        model = model_to_complete(self.standing(), 0)
+        return 0 if model is None else self.target.n_instances - model.n_instances
+
+    def is_over(self) -> bool:
+        """Return True if all known models are trained, and no new one is to be found."""
+        if not self.is_exhausted and self.models.n_barren < _MOST_BARREN:
+            return False
+        return all(
+            model.stopped or model.n_instances + len(model.running) >= self.target.n_instances
+            for model in self.models.all
+        )
+
+    def _update(self, study: Study) -> list[FrozenTrial]:
+        trials = all_trials(study)
+        if self._bury_dead(study, trials):
+            trials = all_trials(study)
+        if self.models.update(trials):
+            self._standing = None
+        return trials
+
+    def _bury_dead(self, study: Study, trials: list[FrozenTrial]) -> bool:
+        """End trials whose process is gone, so that their models can be trained again."""
+        dead = [
+            trials[position]
+            for position in self.models.unfinished(trials)
+            if _is_dead(trials[position])
+        ]
+        for trial in dead:
+            set_attr(study, trial, INTERRUPTED, True)
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        return bool(dead)
+
+    def _chosen(self, trial: FrozenTrial, rng: np.random.Generator) -> Model | None:
+        for model in self.models.all:
+            if model.is_interrupted and model.is_free:
+                return model
+        n_others = self.models.n_running() - 1
+        n_trainings = sum(model.n_instances for model in self.models.all) + n_others
+        n_models = len(self.models.all) - 1
+        if not self._has_losses():
+            return None
+        if self.n_left is not None and len(self.target.criteria) == 1:
+            # Others go on while the best one is completed.
+            n_turns = (self.n_left - n_others) // (n_others + 1)
+            to_complete = model_to_complete(self.standing(), n_turns)
+            if to_complete is not None:
+                return to_complete
+        if (
+            self.is_exhausted
+            or self.models.n_barren > 0
+            or self.schedule.is_repetition(n_models, n_trainings)
+        ):
+            return model_to_repeat(self.standing(), rng)
+        return None
+
+    def _has_losses(self) -> bool:
+        return any(model.losses for model in self.models.all)
+
+    def _values(self) -> dict[int, list[float]]:
+        """Return the study's values of the models that have an instance, by their index."""
+        if not self._has_losses():
+            return {}
+        found = self.standing()
+        oriented = found.values * np.array(self.target.orientations)
+        return {
+            model.index: row for model, row in zip(found.models, oriented.tolist(), strict=True)
+        }
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    """Return True if the process of a running trial ran on this machine and is gone."""
+    if trial.state != TrialState.RUNNING or PROCESS not in trial.user_attrs:
+        return False
+    process = Process(*trial.user_attrs[PROCESS])
+    return process.is_local and not process.is_alive()

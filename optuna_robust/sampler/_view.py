@@ -1,0 +1,101 @@
+"""The study as a base sampler sees it: one finished trial for each model.
+
+Everything that relies on private parts of Optuna is here.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna.study import Study
+from optuna.trial import TrialState
+
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from collections.abc import Sequence
+
+    from optuna.trial import FrozenTrial
+
+    from optuna_robust.sampler._models import Model
+
+
+# Where Optuna keeps constraints: ``constraints`` of samplers' options, ``constraints:name``.
+_CONSTRAINTS = "constraints"
+_ENQUEUED = "fixed_params"
+
+
+class ModelsStudy(Study):
+    """A study whose finished trials are models, for a sampler.
+
+    Args:
+        study:
+            The study.
+        trials:
+            What it shall show as its trials.
+    """
+
+    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
+        self.__dict__.update(study.__dict__)
+        self._shown = trials
+        self.is_stopped = False
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = [each for each in self._shown if states is None or each.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def stop(self) -> None:
+        """Remember that the sampler has no more to suggest; known models may go on."""
+        self.is_stopped = True
+
+
+def as_complete(model: Model, values: Sequence[float]) -> FrozenTrial:
+    """Return a model as one COMPLETE trial with these values."""
+    shown = copy.copy(model.latest)
+    shown.number = model.first.number
+    shown._trial_id = model.first._trial_id  # by which samplers remember trials
+    shown.state = TrialState.COMPLETE
+    shown.values = list(values)
+    shown.intermediate_values = {}
+    shown.system_attrs = {**model.first.system_attrs, **_constraints(model.latest)}
+    return shown
+
+
+def inherit_constraints(study: Study, trial: FrozenTrial, earlier: FrozenTrial) -> None:
+    """Give a trial that goes on the constraints that a sampler's ``constraints_func`` computed."""
+    for key, value in _constraints(earlier).items():
+        study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def _constraints(trial: FrozenTrial) -> dict[str, Any]:
+    attrs = trial.system_attrs
+    return {key: value for key, value in attrs.items() if key.startswith(_CONSTRAINTS)}
+
+
+def all_trials(study: Study) -> list[FrozenTrial]:
+    """Return all trials of a study in their order, which must not be changed."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def set_attr(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Set a user attribute of a trial that begins, in the storage and as the trial sees it."""
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)
+    trial.user_attrs[key] = value
+
+
+def stop(study: Study) -> None:
+    """Stop a study, if it is being optimized."""
+    if study._thread_local.in_optimize_loop:
+        study.stop()
+
+
+def is_enqueued(trial: FrozenTrial) -> bool:
+    """Return True if a trial that begins has hyperparameters already."""
+    return bool(trial.params) or _ENQUEUED in trial.system_attrs
