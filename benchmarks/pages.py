@@ -19,7 +19,14 @@ td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 _TICKS = [base * 10.0**power for power in range(-3, 3) for base in (1, 2, 3, 5)]
 
 
-def write_page(path: Path, figures: Sequence[go.Figure], text: str, title: str) -> None:
+def write_page(
+    path: Path,
+    figures: Sequence[go.Figure],
+    text: str,
+    title: str,
+    *,
+    first: tuple[str, go.Figure] | None = None,
+) -> None:
     """Write figures, below a text, as one HTML page that needs no network.
 
     Args:
@@ -31,17 +38,22 @@ def write_page(path: Path, figures: Sequence[go.Figure], text: str, title: str) 
             Markdown with its heading.
         title:
             Of the browser's window.
+        first:
+            Markdown and a figure that the page begins with.
     """
     from markdown_it import MarkdownIt  # noqa: PLC0415  (other measurements do without it)
 
+    render = MarkdownIt("commonmark", {"html": False}).enable("table").render
+    lead, lead_figures = ("", []) if first is None else (render(first[0]), [first[1]])
     parts = [
         figure.to_html(full_html=False, include_plotlyjs=number == 0)
-        for number, figure in enumerate(figures)
+        for number, figure in enumerate([*lead_figures, *figures])
     ]
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = "".join([lead, *parts[: len(lead_figures)], render(text), *parts[len(lead_figures) :]])
     path.write_text(
-        f"<!doctype html><html><head><meta charset='utf-8'><title>{escape(title)}</title>"
-        f"<style>{_STYLE}</style></head><body>{body}{''.join(parts)}</body></html>\n",
+        "<!doctype html><html><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n",
         encoding="utf-8",
     )
 

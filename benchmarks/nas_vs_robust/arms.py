@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 import math
@@ -12,11 +13,14 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.pruners import NopPruner
 from optuna.pruners import WilcoxonPruner
+from optuna.samplers import BaseSampler
 from optuna.samplers import RandomSampler
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import BaseTrial
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
 from benchmarks.nas_vs_robust.plan import ArmName
 from benchmarks.nas_vs_robust.plan import N_AGAIN
@@ -27,6 +31,7 @@ from optuna_robust import MaxInstancesCallback
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import robust_select
 from optuna_robust import RobustnessPruner
+from optuna_robust import RobustnessSampler
 from optuna_robust import SelectionResult
 from optuna_robust import trials
 from optuna_robust.model_key import model_key
@@ -87,8 +92,10 @@ class Winner:
             Of the whole search.
         seconds:
             These took.
-        study:
-            All models.
+        n_models:
+            That the search tried.
+        n_pruned:
+            Of these, models that did not get all instances.
     """
 
     params: dict[str, Any]
@@ -96,7 +103,8 @@ class Winner:
     losses: tuple[float, ...]
     n_trainings: int
     seconds: float
-    study: Study
+    n_models: int
+    n_pruned: int
 
 
 def _nas(given: Given) -> Winner:
@@ -122,7 +130,7 @@ def _nas_retrained(given: Given) -> Winner:
         seed=given.seed,
         store=given.store,
     )
-    return _selected(result, study, n_before=_n_trainings(study), seconds_before=_seconds(study))
+    return _selected(result, study, searched=True)
 
 
 def _mean_of_5(given: Given) -> Winner:
@@ -144,9 +152,20 @@ def _wilcoxon(given: Given) -> Winner:
 
 
 def _robust(given: Given) -> Winner:
-    """Several instances of every model, pruned by their level and spread, by which one wins."""
-    pruner = RobustnessPruner()
-    study = _optimized(given, given.n_instances, criterion=None, pruner=pruner)
+    """Every trial is one training, of a new model or of one that may be the best."""
+    study = _optimized(
+        given,
+        given.n_instances,
+        criterion=None,
+        sampler=RobustnessSampler(seed=given.seed),
+        pruner=RobustnessPruner(),
+    )
+    return _best_of(study, "q3+iqr")
+
+
+def _robust_pruned(given: Given) -> Winner:
+    """Several instances of every model in a row, halved by their level and spread."""
+    study = _optimized(given, given.n_instances, criterion=None, pruner=RobustnessPruner())
     return _best_of(study, "q3+iqr")
 
 
@@ -172,7 +191,7 @@ def _robust_select(given: Given) -> Winner:
         store=given.store,
         study=study,
     )
-    return _selected(result, study, n_before=0, seconds_before=0.0)
+    return _selected(result, study, searched=False)
 
 
 SEARCHES: dict[ArmName, Callable[[Given], Winner]] = {
@@ -181,6 +200,7 @@ SEARCHES: dict[ArmName, Callable[[Given], Winner]] = {
     "mean-of-5": _mean_of_5,
     "wilcoxon": _wilcoxon,
     "robust": _robust,
+    "robust-pruned": _robust_pruned,
     "robust-select": _robust_select,
 }
 
@@ -190,6 +210,7 @@ def _optimized(
     n_instances: int,
     *,
     criterion: str | None,
+    sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
     reshuffle: bool = False,
     instances_per_call: int | None = None,
@@ -197,7 +218,7 @@ def _optimized(
     study = optuna.create_study(
         storage=given.storage,
         study_name=given.study_name,
-        sampler=TPESampler(seed=given.seed),
+        sampler=sampler or TPESampler(seed=given.seed),
         pruner=pruner or NopPruner(),
     )
     study.optimize(
@@ -217,37 +238,52 @@ def _optimized(
 
 
 def _best_of(study: Study, criterion: str) -> Winner:
+    models = _models(study)
     return Winner(
         study.best_params,
         criterion,
         tuple(trials.oriented_losses(study.best_trial, sign=1).values()),
-        _n_trainings(study),
-        _seconds(study),
-        study,
+        n_trainings=_n_trainings(models),
+        seconds=_seconds(models),
+        n_models=len(models),
+        n_pruned=_n_pruned(models),
     )
 
 
-def _selected(
-    result: SelectionResult, study: Study, *, n_before: int, seconds_before: float
-) -> Winner:
+def _selected(result: SelectionResult, study: Study, *, searched: bool) -> Winner:
+    """Return the winner of a selection; its models and trainings add to those of a search."""
     losses = result.losses[result.best_index][: result.best_n_instances]
+    models = _models(study)
+    before = models if searched else []
     return Winner(
         result.best_params,
         result.criterion,
         tuple(float(loss) for loss in losses),
-        n_before + result.n_trainings + result.n_reused,
-        seconds_before + result.seconds,
-        study,
+        n_trainings=_n_trainings(before) + result.n_trainings + result.n_reused,
+        seconds=_seconds(before) + result.seconds,
+        n_models=len(models),
+        n_pruned=_n_pruned(models),
     )
 
 
-def _n_trainings(study: Study) -> int:
-    return sum(trials.n_instances_of(trial) for trial in study.trials)
+def _models(study: Study) -> list[FrozenTrial]:
+    """Return the last trial of every model: a trial that goes on has the losses of its earlier."""
+    found = study.get_trials(deepcopy=False)
+    gone_on = {trial.user_attrs.get(trials.CONTINUES) for trial in found}
+    return [trial for trial in found if trial.number not in gone_on]
 
 
-def _seconds(study: Study) -> float:
+def _n_trainings(models: Sequence[FrozenTrial]) -> int:
+    return sum(map(trials.n_instances_of, models))
+
+
+def _n_pruned(models: Sequence[FrozenTrial]) -> int:
+    return sum(trial.state == TrialState.PRUNED for trial in models)
+
+
+def _seconds(models: Sequence[FrozenTrial]) -> float:
     return math.fsum(
-        second for trial in study.trials for second in trial.user_attrs.get(trials.SECONDS, [])
+        second for trial in models for second in trial.user_attrs.get(trials.SECONDS, [])
     )
 
 

@@ -28,6 +28,7 @@ from benchmarks.nas_vs_robust.plan import ARMS
 from benchmarks.nas_vs_robust.plan import fewest_confirmations
 from benchmarks.nas_vs_robust.plan import fewest_trainings
 from benchmarks.nas_vs_robust.plan import Numbers
+from benchmarks.nas_vs_robust.plan import numbers_of
 from benchmarks.nas_vs_robust.plan import Plan
 from benchmarks.nas_vs_robust.plan import PRESETS
 from benchmarks.nas_vs_robust.report import Findings
@@ -91,7 +92,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         (
             "--n-instances",
             _FEWEST_INSTANCES,
-            "instances of a model in the arms robust and wilcoxon; "
+            "instances of a model in the arms robust, robust-pruned and wilcoxon; "
             f"{_in_presets(lambda preset: preset.n_instances)}",
         ),
         (
@@ -103,6 +104,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("--jobs", 1, "processes; default: as many as cores, one on a GPU"),
     ):
         parser.add_argument(option, type=at_least(minimum), metavar="N", help=meaning)
+    parser.add_argument(
+        "--budgets",
+        nargs="+",
+        type=at_least(_FEWEST_INSTANCES),
+        metavar="N",
+        help="in place of --trainings: compare winners at several numbers of trainings; what "
+        "searches have in common is trained once",
+    )
     parser.add_argument(
         "--sample-sizes",
         nargs="+",
@@ -140,7 +149,7 @@ def _in_presets(number: Callable[[Numbers], int]) -> str:
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str) -> int:
     card = TASKS[args.task]
-    numbers, plan = _chosen(parser, args, card)
+    numbers, budgets, plan = _chosen(parser, args, card)
     versions = _versions(parser, card)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -152,6 +161,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
                 bench,
                 plan,
                 arms=numbers.arms,
+                budgets=budgets,
                 seeds=numbers.seeds,
                 rows=card.rows.get(args.preset, ()),
                 n_jobs=n_jobs,
@@ -189,23 +199,24 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
 
 def _chosen(
     parser: argparse.ArgumentParser, args: argparse.Namespace, card: TaskCard
-) -> tuple[Numbers, Plan]:
-    """Return the preset's numbers, with the user's in their place."""
-    given = {name: getattr(args, name) for name in asdict(PRESETS[args.preset])}
+) -> tuple[Numbers, tuple[int, ...], Plan]:
+    """Return the preset's numbers, with the user's in their place, and the budgets."""
+    numbers = numbers_of(args.task, args.preset)
+    given = {name: getattr(args, name) for name in asdict(numbers)}
     numbers = replace(
-        PRESETS[args.preset],
-        **{name: value for name, value in given.items() if value is not None},
+        numbers, **{name: value for name, value in given.items() if value is not None}
     )
-    if numbers.trainings < numbers.n_instances:
+    budgets = tuple(sorted(set(args.budgets or [numbers.trainings])))
+    option, smallest = "--budgets" if args.budgets else "--trainings", budgets[0]
+    if smallest < numbers.n_instances:
         parser.error(
-            f"--trainings must be at least --n-instances ({numbers.n_instances}), "
-            f"but was {numbers.trainings}"
+            f"{option} must be at least --n-instances ({numbers.n_instances}), but was {smallest}"
         )
     for arm in numbers.arms:
-        if numbers.trainings < fewest_trainings(arm):
+        if smallest < fewest_trainings(arm):
             parser.error(
-                f"--trainings must be at least {fewest_trainings(arm)} for the arm {arm}, "
-                f"but was {numbers.trainings}"
+                f"{option} must be at least {fewest_trainings(arm)} for the arm {arm}, "
+                f"but was {smallest}"
             )
         least = fewest_confirmations(arm, numbers.n_instances)
         if numbers.confirmations < least:
@@ -213,15 +224,18 @@ def _chosen(
                 f"--confirmations must be at least {least} for the arm {arm}, "
                 f"but was {numbers.confirmations}"
             )
+    if args.budgets and args.trainings:
+        parser.error("--budgets is in place of --trainings")
     for option in ("events", "dataset", "schedule"):
         if card.n_events is None and getattr(args, option) is not None:
             parser.error(f"--{option} goes with energy and position, but --task was {args.task}")
     if args.events is not None and args.dataset is not None:
         parser.error("--dataset is what is simulated; with --events nothing is")
     sizes = tuple(sorted(set(args.sample_sizes or card.sample_sizes[args.preset])))
-    plan = Plan(numbers.trainings, numbers.n_instances, numbers.confirmations, sizes)
+    plan = Plan(numbers.n_instances, numbers.confirmations, sizes)
     # In the order of the arms, whatever the user's.
-    return replace(numbers, arms=tuple(arm for arm in ARMS if arm in numbers.arms)), plan
+    arms = tuple(arm for arm in ARMS if arm in numbers.arms)
+    return replace(numbers, arms=arms), budgets, plan
 
 
 def _versions(parser: argparse.ArgumentParser, card: TaskCard) -> dict[str, str]:

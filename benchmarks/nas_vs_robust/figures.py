@@ -3,25 +3,131 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from benchmarks.nas_vs_robust import statistics
 from benchmarks.nas_vs_robust.plan import ArmName
+from benchmarks.nas_vs_robust.plan import REFERENCE
 from benchmarks.nas_vs_robust.report import Findings
 from benchmarks.nas_vs_robust.report import HEADINGS
+from benchmarks.nas_vs_robust.statistics import Comparison
 from benchmarks.nas_vs_robust.statistics import DECISIVE
 from benchmarks.pages import logarithmic_axis
 
 
+_LEGEND_BELOW: dict[str, Any] = {"legend": {"orientation": "h", "y": -0.25, "yanchor": "top"}}
+
+
+def lead_figure(found: Findings) -> go.Figure:
+    """Return what goes with the verdict: changes, or all losses where nothing is compared."""
+    compared = set(statistics.arms_of(found.outcomes)) - {REFERENCE}
+    has_both = compared and statistics.of_arm(found.outcomes, REFERENCE)
+    return changes(found) if has_both else boxes(found)
+
+
 def figures(found: Findings) -> tuple[go.Figure, ...]:
-    """Return all figures."""
-    return boxes(found), pairs(found), promises(found)
+    """Return all other figures."""
+    curves = (curve(found),) if len(found.budgets) > 1 else ()
+    return *curves, boxes(found), pairs(found), promises(found)
+
+
+def changes(found: Findings) -> go.Figure:
+    """Return the change of the decisive statistic beside the reference: seeds, mean, interval."""
+    by_ratio = statistics.has_ratios(found.outcomes)
+    rows: list[tuple[str, Comparison]] = []
+    for trainings in found.budgets:
+        outcomes = statistics.at_budget(found.outcomes, trainings)
+        label = f", {trainings}" if len(found.budgets) > 1 else ""
+        rows += [
+            (f"{each.arm}{label}", each)
+            for each in statistics.compare(outcomes, by_ratio=by_ratio)
+        ]
+    seeds = [
+        (value, name, seed)
+        for name, each in rows
+        for seed, value in zip(_seeds(found), each.changes, strict=True)
+        if math.isfinite(value)
+    ]
+    means = [(each.change, name) for name, each in rows if math.isfinite(each.change.value)]
+    n_left_out = sum(not math.isfinite(value) for _, each in rows for value in each.changes)
+    figure = go.Figure(
+        [
+            go.Scatter(
+                name="a search seed",
+                x=[value for value, *_ in seeds],
+                y=[name for _, name, _ in seeds],
+                text=[f"seed {seed}" for *_, seed in seeds],
+                mode="markers",
+                marker={"size": 9, "color": "rgba(31, 119, 180, 0.45)"},
+            ),
+            go.Scatter(
+                name="mean, 95 % interval",
+                x=[change.value for change, _ in means],
+                y=[name for _, name in means],
+                mode="markers",
+                marker={"size": 13, "symbol": "diamond", "color": "black"},
+                error_x={
+                    "symmetric": False,
+                    "array": [_reach(change.high - change.value) for change, _ in means],
+                    "arrayminus": [_reach(change.value - change.low) for change, _ in means],
+                    "thickness": 3,
+                },
+            ),
+        ]
+    )
+    figure.add_vline(1.0 if by_ratio else 0.0, line={"dash": "dot", "color": "grey"})
+    statistic = HEADINGS[DECISIVE]
+    how = f"arm / {REFERENCE}" if by_ratio else f"arm − {REFERENCE}"
+    left_out = f"; {n_left_out} failed ones are left out" if n_left_out else ""
+    figure.update_layout(
+        title=f"{statistic} of retrained winners: left of the line is better{left_out}",
+        xaxis={
+            "title": f"{statistic} of {found.about['loss']}, {how}",
+            **(logarithmic_axis() if by_ratio else {}),
+        },
+        yaxis={"type": "category", "autorange": "reversed", "automargin": True},
+        height=260 + 50 * len(rows),
+        **_LEGEND_BELOW,
+    )
+    return figure
+
+
+def curve(found: Findings) -> go.Figure:
+    """Return the decisive statistic of each arm's winners by budget, means with intervals."""
+    figure = go.Figure()
+    for arm in statistics.arms_of(found.outcomes):
+        means = [
+            statistics.over_seeds(
+                statistics.of_arm(statistics.at_budget(found.outcomes, trainings), arm), DECISIVE
+            )
+            for trainings in found.budgets
+        ]
+        figure.add_scatter(
+            name=arm,
+            x=found.budgets,
+            y=[each.value if math.isfinite(each.value) else None for each in means],
+            mode="lines+markers",
+            error_y={"array": [_reach(each.high - each.value) for each in means]},
+        )
+    figure.update_layout(
+        title="Winners by budget, means over search seeds",
+        xaxis={
+            "title": "trainings of a search",
+            "type": "log",
+            "tickvals": found.budgets,
+            "ticktext": [str(each) for each in found.budgets],
+        },
+        yaxis={"title": f"{HEADINGS[DECISIVE]} of {found.about['loss']}"},
+        **_LEGEND_BELOW,
+    )
+    return figure
 
 
 def boxes(found: Findings) -> go.Figure:
     """Return boxes of fresh losses by sample size: winners of all seeds, and fixed models."""
-    of_arms = [(each.search.arm, each.fresh_losses) for each in found.outcomes]
+    of_arms = [(each.search.arm, each.fresh_losses) for each in found.main]
     of_rows = [(row.name, row.fresh_losses) for row in found.rows]
     points: dict[str, list[tuple[str, float]]] = {}
     for name, by_size in [*of_arms, *of_rows]:
@@ -57,15 +163,15 @@ def boxes(found: Findings) -> go.Figure:
 
 def pairs(found: Findings) -> go.Figure:
     """Return the decisive statistic of each arm's winners, with a line for each search seed."""
-    arms = statistics.arms_of(found.outcomes)
+    arms = statistics.arms_of(found.main)
     values = {
         arm: {
             each.search.seed: statistics.confirmed(each.fresh(), DECISIVE).value
-            for each in statistics.of_arm(found.outcomes, arm)
+            for each in statistics.of_arm(found.main, arm)
         }
         for arm in arms
     }
-    seeds = sorted({outcome.search.seed for outcome in found.outcomes})
+    seeds = sorted({outcome.search.seed for outcome in found.main})
     figure = go.Figure(
         [
             go.Scatter(
@@ -89,13 +195,13 @@ def promises(found: Findings) -> go.Figure:
     """Return what searches said of their winners against what fresh instances say."""
 
     def promised(arm: ArmName) -> tuple[list[float], list[float]]:
-        outcomes = statistics.of_arm(found.outcomes, arm)
+        outcomes = statistics.of_arm(found.main, arm)
         said = [statistics.search_value(each) for each in outcomes]
         return said, [
             value + statistics.optimism(each) for value, each in zip(said, outcomes, strict=True)
         ]
 
-    by_arm = {arm: promised(arm) for arm in statistics.arms_of(found.outcomes)}
+    by_arm = {arm: promised(arm) for arm in statistics.arms_of(found.main)}
     every = [
         value
         for both in by_arm.values()
@@ -119,3 +225,12 @@ def promises(found: Findings) -> go.Figure:
         yaxis={"title": "the same statistic of fresh instances"},
     )
     return figure
+
+
+def _seeds(found: Findings) -> list[int]:
+    return sorted({outcome.search.seed for outcome in found.outcomes})
+
+
+def _reach(length: float) -> float | None:
+    """Return the length of an error bar; None where there is no interval."""
+    return length if math.isfinite(length) else None

@@ -12,11 +12,16 @@ import numpy as np
 
 from benchmarks.nas_vs_robust import statistics
 from benchmarks.nas_vs_robust.figures import figures
+from benchmarks.nas_vs_robust.figures import lead_figure
 from benchmarks.nas_vs_robust.plan import Outcome
 from benchmarks.nas_vs_robust.plan import REFERENCE
 from benchmarks.nas_vs_robust.report import as_markdown
+from benchmarks.nas_vs_robust.report import details
 from benchmarks.nas_vs_robust.report import Findings
+from benchmarks.nas_vs_robust.report import lead
+from benchmarks.nas_vs_robust.statistics import Comparison
 from benchmarks.nas_vs_robust.statistics import CONFIRMED
+from benchmarks.nas_vs_robust.verdict import verdict
 from benchmarks.pages import write_page
 
 
@@ -37,7 +42,11 @@ def write(folder: Path, stem: str, found: Findings) -> str:
         json.dumps(as_json(found), indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
     write_page(
-        folder / f"{stem}.html", figures(found), text, f"nas-vs-robust: {found.about['task']}"
+        folder / f"{stem}.html",
+        figures(found),
+        details(found),
+        f"nas-vs-robust: {found.about['task']}",
+        first=(lead(found), lead_figure(found)),
     )
     _write_hdf5(folder / f"{stem}.h5", found)
     return text
@@ -48,6 +57,8 @@ def as_json(found: Findings) -> dict[str, Any]:
     plain: dict[str, Any] = _finite(
         {
             **found.about,
+            "verdict": verdict(found.outcomes),
+            "budgets": found.budgets,
             "arms": [_outcome(each) for each in found.outcomes],
             "rows": [
                 {"name": row.name, "fresh_losses": row.fresh_losses, "confirmed": _by_size(row)}
@@ -57,18 +68,29 @@ def as_json(found: Findings) -> dict[str, Any]:
                 "reference": REFERENCE,
                 "difference": f"arm - {REFERENCE}, mean over seeds with a 95 % t interval",
                 "test": statistics.TEST,
-                "arms": [asdict(each) for each in statistics.compare(found.outcomes)],
+                "arms": [
+                    {"trainings": trainings, **_comparison(each)}
+                    for trainings in found.budgets
+                    for each in statistics.compare(
+                        statistics.at_budget(found.outcomes, trainings),
+                        by_ratio=statistics.has_ratios(found.outcomes),
+                    )
+                ],
             },
             "equal_seconds": {
                 "n_fresh": found.n_timed,
                 "arms": [_outcome(each, found.n_timed) for each in found.timed],
                 "paired": [
-                    asdict(each) for each in statistics.compare(found.timed, found.n_timed)
+                    _comparison(each) for each in statistics.compare(found.timed, found.n_timed)
                 ],
             },
         }
     )
     return plain
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {**asdict(comparison), "shows": comparison.shows}
 
 
 def _outcome(outcome: Outcome, n: int | None = None) -> dict[str, Any]:
@@ -78,6 +100,7 @@ def _outcome(outcome: Outcome, n: int | None = None) -> dict[str, Any]:
     return {
         "name": search["arm"],
         "seed": search["seed"],
+        "budget": search["trainings"],
         **fields,
         "search_value": statistics.search_value(outcome),
         "optimism": statistics.optimism(outcome),
@@ -115,7 +138,7 @@ def _finite(value: Any) -> Any:
 
 
 def _write_hdf5(path: Path, found: Findings) -> None:
-    """Write losses: ``arms/ARM/SEED``, ``equal_seconds/ARM/SEED`` and ``rows/NAME``.
+    """Write losses: ``arms/ARM/BUDGET/SEED``, ``equal_seconds/ARM/BUDGET/SEED``, ``rows/NAME``.
 
     Each has fresh losses by sample size, searches also those that the winner was chosen by.
     """
@@ -125,10 +148,11 @@ def _write_hdf5(path: Path, found: Findings) -> None:
         file.attrs["about"] = json.dumps(_finite(found.about))
         for kind, outcomes in (("arms", found.outcomes), ("equal_seconds", found.timed)):
             for outcome in outcomes:
-                group = file.create_group(f"{kind}/{outcome.search.arm}/{outcome.search.seed}")
+                search = outcome.search
+                group = file.create_group(f"{kind}/{search.arm}/{search.trainings}/{search.seed}")
                 group.attrs["params"] = json.dumps(outcome.params)
                 group.attrs["criterion"] = outcome.criterion
-                for name in ("n_trainings", "n_trials", "n_pruned", "seconds"):
+                for name in ("n_trainings", "n_models", "n_pruned", "seconds"):
                     group.attrs[name] = getattr(outcome, name)
                 group["search_losses"] = np.array(outcome.search_losses)
                 _write_fresh(group, outcome.fresh_losses)

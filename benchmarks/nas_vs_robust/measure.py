@@ -32,6 +32,7 @@ def measure(
     plan: Plan,
     *,
     arms: Sequence[ArmName],
+    budgets: Sequence[int],
     seeds: int,
     rows: Sequence[str],
     n_jobs: int,
@@ -44,9 +45,11 @@ def measure(
         bench:
             Task and database.
         plan:
-            What every search is given.
+            What searches of all budgets are given.
         arms:
             Which arms.
+        budgets:
+            How many instances searches may train, ascending. An instance is trained once for all.
         seeds:
             How many search seeds.
         rows:
@@ -55,20 +58,28 @@ def measure(
             Number of processes.
 
     Returns:
-        Outcomes at equal trainings, outcomes at equal seconds (none for one arm, or where nothing
-        takes time), and fixed rows.
+        Outcomes at equal trainings, outcomes at equal seconds (none for one arm, for several
+        budgets, or where nothing takes time), and fixed rows.
     """
-    searches = [Search(arm, seed) for arm in arms for seed in range(seeds)]
+    searches = [
+        Search(arm, seed, trainings)
+        for trainings in budgets
+        for arm in arms
+        for seed in range(seeds)
+    ]
     # Rows first: boosted trees take long, and at the end they would be waited for.
     wanted: list[Search | str] = [*rows, *sorted(searches, key=_turn)]
     pieces = [Piece(each, plan) for each in wanted]
     _finish(archive, bench, pieces, n_jobs=n_jobs)
     outcomes = [archive.outcome(search) for search in searches]
-    shorter = _shorter(outcomes, plan)
-    pieces = [Piece(each, _timed_plan(plan, each)) for each in shorter.values()]
+    rows_found = [archive.row(name) for name in rows]
+    shorter = _shorter(outcomes) if len(budgets) == 1 else {}
+    if not shorter:
+        return outcomes, [], rows_found
+    pieces = [Piece(each, _timed_plan(plan)) for each in shorter.values()]
     _finish(archive, bench, pieces, n_jobs=n_jobs)
     timed = [archive.outcome(shorter.get(search, search)) for search in searches]
-    return outcomes, timed if shorter else [], [archive.row(name) for name in rows]
+    return outcomes, timed, rows_found
 
 
 def n_timed(plan: Plan) -> int:
@@ -76,15 +87,16 @@ def n_timed(plan: Plan) -> int:
     return min(plan.confirmations, _MOST_TIMED)
 
 
-def _turn(search: Search) -> tuple[int, int]:
-    """Order searches: arms in turn, so that none has the quieter hours.
+def _turn(search: Search) -> tuple[int, int, int]:
+    """Order searches: small budgets first, arms in turn, so that none has the quieter hours.
 
     nas-retrained begins with what nas of its seed trains, and comes after it.
     """
-    return search.seed + (search.arm == "nas-retrained"), ARMS.index(search.arm)
+    late = search.arm == "nas-retrained"
+    return search.trainings, search.seed + late, ARMS.index(search.arm)
 
 
-def _shorter(outcomes: Iterable[Outcome], plan: Plan) -> dict[Search, Search]:
+def _shorter(outcomes: Iterable[Outcome]) -> dict[Search, Search]:
     """Return what replaces searches that take longer than the fastest of their seed."""
     by_seed: dict[int, list[Outcome]] = {}
     for outcome in outcomes:
@@ -95,20 +107,14 @@ def _shorter(outcomes: Iterable[Outcome], plan: Plan) -> dict[Search, Search]:
         for outcome in of_seed:
             search = outcome.search
             share = fastest / outcome.seconds if fastest > _FEWEST_SECONDS else 1.0
-            trainings = max(math.floor(share * plan.trainings), fewest_trainings(search.arm))
-            if trainings < plan.trainings:
-                found[search] = replace(search, shortened_to=trainings)
+            trainings = max(math.floor(share * search.trainings), fewest_trainings(search.arm))
+            if trainings < search.trainings:
+                found[search] = replace(search, trainings=trainings, timed=True)
     return found
 
 
-def _timed_plan(plan: Plan, search: Search) -> Plan:
-    assert search.shortened_to is not None
-    return replace(
-        plan,
-        trainings=search.shortened_to,
-        confirmations=n_timed(plan),
-        sample_sizes=(plan.sample_size,),
-    )
+def _timed_plan(plan: Plan) -> Plan:
+    return replace(plan, confirmations=n_timed(plan), sample_sizes=(plan.sample_size,))
 
 
 def _finish(archive: Archive, bench: Bench, pieces: Iterable[Piece], *, n_jobs: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 from typing import get_args
 from typing import Literal
@@ -13,11 +14,13 @@ from benchmarks.tasks import Preset
 
 
 ArmName: TypeAlias = Literal[
-    "nas", "nas-retrained", "mean-of-5", "wilcoxon", "robust", "robust-select"
+    "nas", "nas-retrained", "mean-of-5", "wilcoxon", "robust", "robust-pruned", "robust-select"
 ]
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
 # What the others are compared with.
 REFERENCE: ArmName = "nas"
+# Whose comparison with it is the verdict, where it was run.
+CHALLENGER: ArmName = "robust"
 
 # How the models of the arm nas-retrained are chosen in the end.
 N_RETRAINED, N_AGAIN = 10, 3
@@ -27,20 +30,17 @@ N_RACED = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What every search is given.
+    """What searches of all budgets are given.
 
     Args:
-        trainings:
-            Instances that a search may train.
         n_instances:
-            Of a model, in the arms robust and wilcoxon.
+            Of a model, in the arms robust, robust-pruned and wilcoxon.
         confirmations:
             Fresh instances of each winner and fixed row.
         sample_sizes:
             Of training samples. Searches use the largest; fresh instances are trained with all.
     """
 
-    trainings: int
     n_instances: int
     confirmations: int
     sample_sizes: tuple[int, ...]
@@ -63,19 +63,14 @@ def fewest_confirmations(arm: ArmName, n_instances: int) -> int:
 
 def fewest_trainings(arm: ArmName) -> int:
     """Return how many trainings an arm needs."""
-    return {
-        "nas": 1,
-        "nas-retrained": N_RETRAINED * (N_AGAIN + 1),
-        "mean-of-5": 5,
-        "wilcoxon": 1,
-        "robust": 1,
-        "robust-select": 4,
-    }[arm]
+    return {"nas-retrained": N_RETRAINED * (N_AGAIN + 1), "mean-of-5": 5, "robust-select": 4}.get(
+        arm, 1
+    )
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A preset: a plan but for the task's sample sizes, its arms, and for how many seeds."""
+    """A preset: a plan but for the task's sample sizes, with budget, seeds and arms."""
 
     trainings: int
     n_instances: int
@@ -86,7 +81,7 @@ class Numbers:
 
 PRESETS: Mapping[Preset, Numbers] = {
     # Minutes on 2 cores.
-    "quick": Numbers(80, 10, 20, seeds=3, arms=("nas", "robust")),
+    "quick": Numbers(100, 10, 20, seeds=8, arms=("nas", "robust")),
     # About 90 minutes on 2 cores.
     "standard": Numbers(
         100, 10, 50, seeds=10, arms=("nas", "nas-retrained", "robust", "robust-select")
@@ -94,6 +89,15 @@ PRESETS: Mapping[Preset, Numbers] = {
     # Meant for a GPU.
     "paper": Numbers(1000, 20, 100, seeds=20, arms=ARMS),
 }
+# Where a task has numbers of its own.
+_OF_TASKS: Mapping[tuple[str, Preset], Mapping[str, Any]] = {
+    ("cartpole", "standard"): {"seeds": 20, "arms": ("nas", "nas-retrained", "robust")},
+}
+
+
+def numbers_of(task: str, preset: Preset) -> Numbers:
+    """Return a task's numbers of a preset."""
+    return replace(PRESETS[preset], **_OF_TASKS.get((task, preset), {}))
 
 
 @dataclass(frozen=True)
@@ -105,19 +109,22 @@ class Search:
             The arm.
         seed:
             The search seed.
-        shortened_to:
-            Trainings, if fewer than planned, for a comparison at equal seconds.
+        trainings:
+            Instances that it may train.
+        timed:
+            Whether it is for a comparison at equal seconds.
     """
 
     arm: ArmName
     seed: int
-    shortened_to: int | None = None
+    trainings: int
+    timed: bool = False
 
     @property
     def name(self) -> str:
         """What its study is called."""
-        shortened = "" if self.shortened_to is None else f", {self.shortened_to} trainings"
-        return f"{self.arm}, seed {self.seed}{shortened}"
+        kind = ", at equal seconds" if self.timed else ""
+        return f"{self.arm}, seed {self.seed}, {self.trainings} trainings{kind}"
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ class Outcome:
             Which search.
         n_trainings:
             Instances that it trained.
-        n_trials:
+        n_models:
             Models that it tried.
         n_pruned:
             Of these, models that were stopped.
@@ -147,7 +154,7 @@ class Outcome:
 
     search: Search
     n_trainings: int
-    n_trials: int
+    n_models: int
     n_pruned: int
     seconds: float
     params: dict[str, Any]

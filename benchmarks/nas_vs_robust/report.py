@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
-from benchmarks.estimates import CONFIDENCE
 from benchmarks.estimates import Estimate
 from benchmarks.estimates import mean
 from benchmarks.nas_vs_robust import statistics
@@ -22,6 +21,8 @@ from benchmarks.nas_vs_robust.plan import Row
 from benchmarks.nas_vs_robust.statistics import Comparison
 from benchmarks.nas_vs_robust.statistics import CONFIRMED
 from benchmarks.nas_vs_robust.statistics import DECISIVE
+from benchmarks.nas_vs_robust.verdict import sentence
+from benchmarks.nas_vs_robust.verdict import verdict
 from benchmarks.text_tables import markdown_table
 
 
@@ -34,8 +35,8 @@ class Findings:
     """Everything that was found.
 
     Attributes:
-        plan: What searches were given.
-        outcomes: At equal trainings.
+        plan: What searches of all budgets were given.
+        outcomes: At equal trainings, of all budgets.
         timed: The same searches, where they took longer than the fastest of their seed with fewer
             trainings, so that all of a seed take about as long.
         n_timed: Fresh instances that winners are compared by at equal seconds.
@@ -50,38 +51,72 @@ class Findings:
     rows: tuple[Row, ...]
     about: Mapping[str, Any]
 
+    @property
+    def budgets(self) -> list[int]:
+        """How many trainings searches were given, ascending."""
+        return statistics.budgets_of(self.outcomes)
+
+    @property
+    def main(self) -> list[Outcome]:
+        """Outcomes at the largest budget."""
+        return statistics.at_budget(self.outcomes, self.budgets[-1])
+
 
 def as_markdown(found: Findings) -> str:
     """Return the report as Markdown that can be read as it is."""
+    return f"{lead(found)}\n{details(found)}"
+
+
+def lead(found: Findings) -> str:
+    """Return the heading and the verdict."""
+    sentences = [f"**{each}**" for each in verdict(found.outcomes)]
+    return "\n\n".join([f"# nas-vs-robust: {found.about['task']}", *sentences]) + "\n"
+
+
+def details(found: Findings) -> str:
+    """Return what was done, and tables."""
     plan, about = found.plan, found.about
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    trainings = found.budgets[-1]
     n_seeds = len({outcome.search.seed for outcome in found.outcomes})
     arms = statistics.arms_of(found.outcomes)
     meanings = "\n".join(f"- **{arm}**: {describe(arm)}" for arm in arms)
+    budgets = " or ".join(map(str, found.budgets))
     sections = [
-        f"# nas-vs-robust: {about['task']}",
         f"`{about['command']}`, {about['date']}, {versions}; {about['machine']}.",
         f"Task: {about['about']}. Loss: {about['loss']}, smaller is better. Every search may "
-        f"train {plan.trainings} instances, on samples of {plan.sample_size}; a model that has "
+        f"train {budgets} instances, on samples of {plan.sample_size}; a model that has "
         "begun is finished, and a race ends when it is decided. Search values are of the "
         f"validation part; confirmed ones of {plan.confirmations} fresh instances of the winner, "
         "on the test part.",
         meanings,
-        f"## Arms at equal trainings: means over {n_seeds} search seeds, 95 % t intervals",
-        _arms_table(found.outcomes),
+    ]
+    if len(found.budgets) > 1:
+        sections += [
+            f"## By budget: means over {n_seeds} search seeds, 95 % t intervals",
+            _budgets_table(found),
+            f"Change: of Q3+IQR beside {REFERENCE}'s of the same budget and seeds, the geometric "
+            "mean of ratios where all losses are positive, else the mean difference; p: "
+            f"{statistics.TEST}.",
+        ]
+    sections += [
+        f"## Arms at {trainings} trainings: means over {n_seeds} search seeds, 95 % t intervals",
+        _arms_table(found.main),
         "Search value: the winner's mean (robust arms: Q3+IQR) on its search instances. Optimism: "
         "the same statistic of as many fresh instances, minus the search value; positive is too "
         "optimistic. Seconds: of all trainings of a search, added up.",
     ]
-    comparisons = statistics.compare(found.outcomes)
+    comparisons = statistics.compare(found.main)
     if comparisons:
         sections += [
-            f"## Beside {REFERENCE}, in pairs",
+            f"## Beside {REFERENCE} at {trainings} trainings, in pairs",
             _comparison_table(comparisons),
             f"Differences are arm - {REFERENCE} with 95 % t intervals, on the same fresh "
             f"instances; p of the Q3+IQR: {statistics.TEST}. Win rate by Q3+IQR, with Wilson "
-            "intervals; ratios are geometric means, that of optimism one of means.",
-            "\n".join(f"- {conclusion(each)}" for each in comparisons),
+            "intervals; ratios are geometric means, that of optimism one of means. A difference "
+            "is shown if p is at most 0.05 and the interval of the change by Q3+IQR is clear of "
+            "no change.",
+            "\n".join(f"- {sentence(each, trainings)}" for each in comparisons),
         ]
     if found.timed:
         sections += [
@@ -96,22 +131,34 @@ def as_markdown(found: Findings) -> str:
     if len(plan.sample_sizes) > 1:
         sections += ["## Winners by sample size: means over search seeds", _sizes_table(found)]
     sections += [
-        "## Searches, with 95 % bootstrap intervals over fresh instances",
-        _searches_table(found.outcomes),
+        f"## Searches of {trainings} trainings, with 95 % bootstrap intervals over instances",
+        _searches_table(found.main),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def conclusion(comparison: Comparison) -> str:
-    """Return in one sentence what a comparison shows, by the corrected test."""
-    estimate = comparison.differences[DECISIVE]
-    won = f"{comparison.wins:g} of {comparison.n_seeds} searches"
-    statistic = f"the {HEADINGS[DECISIVE]} of retrained winners"
-    change = f"{statistic} changes by {_signed(estimate)}, p = {comparison.p_value:.2g}"
-    verdict = "no difference is shown"
-    if comparison.p_value <= 1.0 - CONFIDENCE:
-        verdict = "better" if comparison.wins > comparison.n_seeds / 2 else "worse"
-    return f"{comparison.arm}: {verdict}: {change}; it wins {won}."
+def _budgets_table(found: Findings) -> str:
+    by_ratio = statistics.has_ratios(found.outcomes)
+    rows = []
+    for trainings in found.budgets:
+        outcomes = statistics.at_budget(found.outcomes, trainings)
+        beside = {each.arm: each for each in statistics.compare(outcomes, by_ratio=by_ratio)}
+        for arm in statistics.arms_of(outcomes):
+            of_arm, other = statistics.of_arm(outcomes, arm), beside.get(arm)
+            rows.append(
+                [
+                    str(trainings),
+                    arm,
+                    *(_text(statistics.over_seeds(of_arm, name)) for name in ("median", DECISIVE)),
+                    "" if other is None else _text(other.change),
+                    "" if other is None else f"{other.p_value:.2g}",
+                    "" if other is None else f"{other.wins:g} of {other.n_seeds}",
+                    _average(of_arm, lambda each: each.n_trainings),
+                    _average(of_arm, lambda each: each.n_models),
+                ]
+            )
+    head = ["budget", "arm", "median", HEADINGS[DECISIVE], "change", "p", "wins"]
+    return markdown_table([*head, "trainings", "models"], rows)
 
 
 def _arms_table(outcomes: Sequence[Outcome]) -> str:
@@ -127,7 +174,7 @@ def _arms_table(outcomes: Sequence[Outcome]) -> str:
                 f"{sum(statistics.n_failures(each.fresh()) for each in found)} of {n_fresh}",
                 _text(mean([statistics.optimism(each) for each in found])),
                 _average(found, lambda each: each.n_trainings),
-                _average(found, lambda each: each.n_trials),
+                _average(found, lambda each: each.n_models),
                 _average(found, lambda each: each.seconds),
             ]
         )
@@ -193,7 +240,7 @@ def _rows_table(rows: Sequence[Row]) -> str:
 def _sizes_table(found: Findings) -> str:
     rows = []
     for arm in statistics.arms_of(found.outcomes):
-        of_arm = statistics.of_arm(found.outcomes, arm)
+        of_arm = statistics.of_arm(found.main, arm)
         for size in found.plan.sample_sizes:
             estimates = [
                 mean([float(criterion(each.fresh_losses[size])) for each in of_arm])
@@ -212,7 +259,7 @@ def _searches_table(outcomes: Sequence[Outcome]) -> str:
             *(_text(statistics.confirmed(outcome.fresh(), name)) for name in CONFIRMED),
             _signed_number(statistics.optimism(outcome)),
             str(outcome.n_trainings),
-            f"{outcome.n_trials} ({outcome.n_pruned})",
+            f"{outcome.n_models} ({outcome.n_pruned})",
             f"{outcome.seconds:.1f}",
         ]
         for outcome in sorted(outcomes, key=lambda each: each.search.seed)

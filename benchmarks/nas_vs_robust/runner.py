@@ -58,7 +58,7 @@ class Piece:
     def planned(self) -> int:
         """Trainings that it is planned to take."""
         fresh = self.plan.confirmations * len(self.plan.sample_sizes)
-        return fresh if isinstance(self.what, str) else self.plan.trainings + fresh
+        return fresh if isinstance(self.what, str) else self.what.trainings + fresh
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 import math
+from typing import Literal
+from typing import TypeAlias
 
 import numpy as np
 from scipy import stats
@@ -37,6 +39,8 @@ DECISIVE = "q3+iqr"
 # Of the paired differences of the decisive statistic.
 TEST = "Wilcoxon's signed ranks, two-sided, corrected by Holm (1979)"
 
+Shown: TypeAlias = Literal["better", "worse", "nothing"]
+
 _N_SUBSETS = 4000
 
 
@@ -46,10 +50,15 @@ class Comparison:
 
     Attributes:
         arm: The arm.
+        reference: What it is compared with.
         n_seeds: Seeds that both have.
         wins: Seeds at which its winner is better by the decisive statistic; ties count half.
         win_rate: Share of these.
         differences: Mean of arm - reference, by statistic; negative is better for the arm.
+        change: Geometric mean of the ratios arm / reference of the decisive statistic where all
+            are positive, else the mean difference; with the t interval.
+        is_ratio: Whether the change is a ratio.
+        changes: The same of each seed.
         p_value: Of the decisive differences, by ``TEST``.
         iqr_ratio: Geometric mean of the interquartile ranges, arm / reference; NaN if one of them
             is not finite.
@@ -58,13 +67,30 @@ class Comparison:
     """
 
     arm: ArmName
+    reference: ArmName
     n_seeds: int
     wins: float
     win_rate: Estimate
     differences: dict[str, Estimate]
+    change: Estimate
+    is_ratio: bool
+    changes: tuple[float, ...]
     p_value: float
     iqr_ratio: Estimate
     optimism_ratio: float
+
+    @property
+    def shows(self) -> Shown:
+        """What is shown: by the corrected test, and by the interval of the change."""
+        if self.p_value > 1.0 - CONFIDENCE:
+            return "nothing"
+        wins_more = self.wins > self.n_seeds / 2
+        if not self.change.has_interval:  # a winner failed
+            return "better" if wins_more else "worse"
+        unchanged = 1.0 if self.is_ratio else 0.0
+        if self.change.high < unchanged and wins_more:
+            return "better"
+        return "worse" if self.change.low > unchanged and not wins_more else "nothing"
 
 
 def search_value(outcome: Outcome) -> float:
@@ -127,31 +153,60 @@ def arms_of(outcomes: Sequence[Outcome]) -> list[ArmName]:
     return [arm for arm in ARMS if arm in there]
 
 
-def compare(outcomes: Sequence[Outcome], n: int | None = None) -> list[Comparison]:
+def budgets_of(outcomes: Sequence[Outcome]) -> list[int]:
+    """Return how many trainings searches were given, ascending."""
+    return sorted({outcome.search.trainings for outcome in outcomes})
+
+
+def at_budget(outcomes: Sequence[Outcome], trainings: int) -> list[Outcome]:
+    """Return the outcomes of searches that were given so many trainings."""
+    return [outcome for outcome in outcomes if outcome.search.trainings == trainings]
+
+
+def has_ratios(outcomes: Sequence[Outcome], n: int | None = None) -> bool:
+    """Tell whether ratios of the decisive statistic mean something: all are positive."""
+    values = [_of_fresh(outcome, DECISIVE, n) for outcome in outcomes]
+    return all(math.isfinite(value) and value > 0.0 for value in values)
+
+
+def compare(
+    outcomes: Sequence[Outcome],
+    n: int | None = None,
+    *,
+    reference: ArmName = REFERENCE,
+    by_ratio: bool | None = None,
+) -> list[Comparison]:
     """Compare the winners of each arm with those of the reference of the same search seeds.
 
     Winners of one seed share the split and the fresh instances, so that differences are paired.
 
     Args:
         outcomes:
-            Of several arms, with the same seeds.
+            Of several arms at one budget, with the same seeds.
         n:
             How many fresh instances to compare by; default: all.
+        reference:
+            What the other arms are compared with.
+        by_ratio:
+            Whether changes are ratios; default: where all outcomes allow it.
 
     Returns:
         A comparison for each other arm; none without the reference.
     """
-    reference = of_arm(outcomes, REFERENCE)
-    others = [arm for arm in arms_of(outcomes) if arm != REFERENCE]
-    if not reference:
+    of_reference = of_arm(outcomes, reference)
+    others = [arm for arm in arms_of(outcomes) if arm != reference]
+    if not of_reference:
         return []
-    found = [_compared(reference, of_arm(outcomes, arm), n) for arm in others]
+    by_ratio = has_ratios(outcomes, n) if by_ratio is None else by_ratio
+    found = [
+        _compared(of_reference, of_arm(outcomes, arm), n, by_ratio=by_ratio) for arm in others
+    ]
     corrected = holm([each.p_value for each in found])
     return [replace(each, p_value=float(p)) for each, p in zip(found, corrected, strict=True)]
 
 
 def _compared(
-    reference: Sequence[Outcome], others: Sequence[Outcome], n: int | None
+    reference: Sequence[Outcome], others: Sequence[Outcome], n: int | None, *, by_ratio: bool
 ) -> Comparison:
     differences = {
         name: np.array(
@@ -170,13 +225,25 @@ def _compared(
         _ratio(_of_fresh(other, "iqr", n), _of_fresh(nas, "iqr", n))
         for nas, other in zip(reference, others, strict=True)
     ]
+    changes = decisive
+    if by_ratio:
+        changes = np.array(
+            [
+                _ratio(_of_fresh(other, DECISIVE, n), _of_fresh(nas, DECISIVE, n))
+                for nas, other in zip(reference, others, strict=True)
+            ]
+        )
     promised = [float(np.mean([optimism(each) for each in arm])) for arm in (others, reference)]
     return Comparison(
         arm=others[0].search.arm,
+        reference=reference[0].search.arm,
         n_seeds=len(others),
         wins=wins,
         win_rate=wilson(wins, len(others)),
         differences={name: mean(values) for name, values in differences.items()},
+        change=geometric_mean(changes) if by_ratio else mean(changes),
+        is_ratio=by_ratio,
+        changes=tuple(changes.tolist()),
         p_value=(
             1.0 if tied.all() else float(stats.wilcoxon(np.where(tied, 0.0, decisive)).pvalue)
         ),

@@ -20,7 +20,6 @@ from optuna.storages import BaseStorage
 from optuna.storages import InMemoryStorage
 from optuna.trial import BaseTrial
 from optuna.trial import create_trial
-from optuna.trial import TrialState
 
 from benchmarks.nas_vs_robust.arms import Given
 from benchmarks.nas_vs_robust.arms import SEARCHES
@@ -149,7 +148,7 @@ def run_search(
                 suggest=task.suggest,
                 objective=objective_of(task, plan.sample_size, on_training),
                 trains_together=task.trains_together,
-                trainings=plan.trainings,
+                trainings=search.trainings,
                 n_instances=plan.n_instances,
                 seed=seed,
                 store=store,
@@ -164,8 +163,8 @@ def run_search(
     return Outcome(
         search=search,
         n_trainings=winner.n_trainings,
-        n_trials=len(winner.study.trials),
-        n_pruned=len(winner.study.get_trials(states=[TrialState.PRUNED])),
+        n_models=winner.n_models,
+        n_pruned=winner.n_pruned,
         seconds=winner.seconds,
         params=winner.params,
         criterion=winner.criterion,

@@ -32,7 +32,7 @@ from optuna_robust import Instance
 _ENVIRONMENT = "CartPole-v1"
 _LONGEST = 500
 _N_INPUTS = 4
-N_ENVIRONMENTS = 16
+N_ENVIRONMENTS = 32
 N_EPISODES = 64
 _BATCH_SIZE = 256
 _VALUE_WEIGHT = 0.5
@@ -84,7 +84,7 @@ def suggest_model(trial: BaseTrial) -> Model:
         gae_lambda=trial.suggest_float("gae_lambda", 0.8, 1.0),
         entropy_bonus=trial.suggest_float("entropy_bonus", 1e-5, 0.1, log=True),
         width=trial.suggest_int("width", 8, 64, log=True),
-        rollout_length=trial.suggest_int("rollout_length", 32, 256, log=True),
+        rollout_length=trial.suggest_int("rollout_length", 16, 128, log=True),
         n_epochs=trial.suggest_int("n_epochs", 1, 8),
         clip_range=trial.suggest_float("clip_range", 0.05, 0.4),
     )
@@ -276,30 +276,35 @@ class _Learner:
         with torch.no_grad():
             values = self._value(rollout.states).squeeze(2)
             of_steps = advantages(self._model, rollout, values)
-            returns = (of_steps + values[:-1])[rollout.counts]
-            gains = of_steps[rollout.counts]
             states = rollout.states[:-1][rollout.counts]
             signs = 2.0 * rollout.actions[rollout.counts].float() - 1.0
             before = functional.logsigmoid(signs * self.policy(states).squeeze(1))
+            numbers = [
+                signs,
+                before,
+                _standardised(of_steps[rollout.counts]),
+                (of_steps + values[:-1])[rollout.counts],
+            ]
+            steps = torch.cat([states, torch.stack(numbers, dim=1)], dim=1)
         for _ in range(self._model.n_epochs):
-            for batch in torch.from_numpy(rng.permutation(len(states))).split(_BATCH_SIZE):
-                log_odds = self.policy(states[batch]).squeeze(1)
-                ratio = (functional.logsigmoid(signs[batch] * log_odds) - before[batch]).exp()
-                value = self._value(states[batch]).squeeze(1)
-                loss = (
-                    self._loss_of_policy(ratio, _standardised(gains[batch]))
-                    + _VALUE_WEIGHT * functional.mse_loss(value, returns[batch])
-                    - self._model.entropy_bonus * _entropy(log_odds)
-                )
-                self._optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
-                self._optimizer.step()
+            shuffled = steps[torch.from_numpy(rng.permutation(len(steps)))]
+            for batch in shuffled.split(_BATCH_SIZE):
+                self._step(batch[:, :_N_INPUTS], *batch[:, _N_INPUTS:].unbind(dim=1))
 
-    def _loss_of_policy(self, ratio: Tensor, gains: Tensor) -> Tensor:
+    def _step(
+        self, states: Tensor, signs: Tensor, before: Tensor, gains: Tensor, returns: Tensor
+    ) -> None:
+        log_odds = self.policy(states).squeeze(1)
+        ratio = (functional.logsigmoid(signs * log_odds) - before).exp()
         clip = self._model.clip_range
         clipped = ratio.clamp(1.0 - clip, 1.0 + clip)
-        return -torch.minimum(ratio * gains, clipped * gains).mean()
+        gain = torch.minimum(ratio * gains, clipped * gains).mean()
+        error = functional.mse_loss(self._value(states).squeeze(1), returns)
+        bonus = self._model.entropy_bonus * _entropy(log_odds)
+        self._optimizer.zero_grad()
+        (_VALUE_WEIGHT * error - gain - bonus).backward()
+        nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
+        self._optimizer.step()
 
 
 def _entropy(log_odds: Tensor) -> Tensor:

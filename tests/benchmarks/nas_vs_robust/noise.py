@@ -13,7 +13,8 @@ from benchmarks.tasks import Setting
 from benchmarks.tasks import TaskCard
 
 
-PLAN = Plan(trainings=50, n_instances=4, confirmations=8, sample_sizes=(4, 16))
+TRAININGS = 50
+PLAN = Plan(n_instances=4, confirmations=8, sample_sizes=(4, 16))
 TEST_SHIFT = 100.0
 
 
@@ -68,12 +69,12 @@ def bench(folder):
     return Bench("noise", card(), Setting(), folder / "some.db", {"task": "noise"})
 
 
-def an_outcome(arm="nas", seed=0, *, search=(1.0,), fresh=(1.0, 2.0, 3.0), **fields):
+def an_outcome(arm="nas", seed=0, *, trainings=12, search=(1.0,), fresh=(1.0, 2.0, 3.0), **fields):
     return Outcome(
         **{
-            "search": Search(arm, seed),
-            "n_trainings": 12,
-            "n_trials": 12,
+            "search": Search(arm, seed, trainings),
+            "n_trainings": trainings,
+            "n_models": trainings,
             "n_pruned": 0,
             "seconds": 10.0,
             "params": {"x": 0.5},

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import optuna
+from optuna.trial import TrialState
 import pytest
 
 from benchmarks.nas_vs_robust.arms import describe
@@ -16,6 +17,7 @@ from optuna_robust import Instance
 from optuna_robust.criteria import get_criterion
 from tests.benchmarks.nas_vs_robust import noise
 from tests.benchmarks.nas_vs_robust.noise import PLAN
+from tests.benchmarks.nas_vs_robust.noise import TRAININGS
 
 
 @pytest.fixture
@@ -26,13 +28,13 @@ def task():
 
 @pytest.fixture
 def run(task, tmp_path):
-    def search(arm, seed=0, plan=PLAN):
+    def search(arm, seed=0, trainings=TRAININGS):
         storage = optuna.storages.InMemoryStorage()
         trained = []
         outcome = run_search(
-            Search(arm, seed),
+            Search(arm, seed, trainings),
             noise.bench(tmp_path),
-            plan,
+            PLAN,
             storage,
             on_training=lambda: trained.append(1),
         )
@@ -61,10 +63,13 @@ def test_searches_train_what_they_are_given(arm, task, run):
     n = len(searched(task))
     assert n == outcome.n_trainings
     # A race may be decided before.
-    assert PLAN.trainings - 20 * (arm == "robust-select") <= n < PLAN.trainings + PLAN.n_instances
+    assert TRAININGS - 20 * (arm == "robust-select") <= n < TRAININGS + PLAN.n_instances
     assert n_trained == n + PLAN.confirmations * len(PLAN.sample_sizes)
-    study = optuna.load_study(study_name=f"{arm}, seed 0", storage=storage)
-    assert len(study.trials) == outcome.n_trials
+    study = optuna.load_study(study_name=f"{arm}, seed 0, 50 trainings", storage=storage)
+    models = {trial.params["x"] for trial in study.trials}
+    assert len(models) == outcome.n_models
+    complete = {trial.params["x"] for trial in study.get_trials(states=[TrialState.COMPLETE])}
+    assert len(models - complete) == outcome.n_pruned
     assert outcome.seconds > 0.0
 
 
@@ -92,8 +97,8 @@ def test_searches_use_the_largest_sample(arm, task, run):
 
 def test_nas_trains_every_model_once_and_believes_the_best_number(task, run):
     outcome, _, _ = run("nas")
-    assert len({model for model, _ in searched(task)}) == PLAN.trainings
-    assert len({instance.seed for _, instance in searched(task)}) == PLAN.trainings
+    assert len({model for model, _ in searched(task)}) == TRAININGS
+    assert len({instance.seed for _, instance in searched(task)}) == TRAININGS
     losses = [model + anew(instance).rng.normal() / 4.0 for model, instance in searched(task)]
     assert outcome.search_losses == pytest.approx((min(losses),))
 
@@ -119,11 +124,11 @@ def test_nas_retrained_begins_like_nas_and_trains_the_best_again(task, run):
 
 @pytest.mark.parametrize(
     ("arm", "n", "criterion"),
-    [("mean-of-5", 5, "mean"), ("wilcoxon", 4, "mean"), ("robust", 4, "q3+iqr")],
+    [("mean-of-5", 5, "mean"), ("wilcoxon", 4, "mean"), ("robust-pruned", 4, "q3+iqr")],
 )
 def test_arms_of_several_instances_choose_by_all_of_them(arm, n, criterion, task, run):
     outcome, storage, _ = run(arm)
-    study = optuna.load_study(study_name=f"{arm}, seed 0", storage=storage)
+    study = optuna.load_study(study_name=f"{arm}, seed 0, 50 trainings", storage=storage)
     assert len(outcome.search_losses) == n
     assert outcome.criterion == criterion
     value = get_criterion(criterion)(outcome.search_losses)
@@ -134,7 +139,7 @@ def test_arms_of_several_instances_choose_by_all_of_them(arm, n, criterion, task
 def test_robust_select_races_random_models(task, run):
     outcome, _, _ = run("robust-select")
     models = [model for model, instance in searched(task) if instance.number == 0]
-    assert len(models) == len(set(models)) == PLAN.trainings // 2
+    assert len(models) == len(set(models)) == TRAININGS // 2
     sampled = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     assert sorted(models) == sorted(sampled.ask().suggest_float("x", 0, 10) for _ in models)
     assert outcome.params["x"] in models
@@ -143,7 +148,7 @@ def test_robust_select_races_random_models(task, run):
 def test_a_small_space_has_fewer_models_to_race(task, run, monkeypatch):
     monkeypatch.setattr(task, "n_choices", 6)
     outcome, _, _ = run("robust-select")
-    assert outcome.n_trials == 6
+    assert outcome.n_models == 6
     assert outcome.params == {"x": 1}
 
 
@@ -158,10 +163,10 @@ def test_a_search_goes_on_from_the_database(arm, task, run):
 
 
 def test_of_several_instances_at_once_the_same_comes_out(task, run, tmp_path, monkeypatch):
-    one_by_one, *_ = run("robust")
+    one_by_one, *_ = run("robust-pruned")
     (tmp_path / "some.db").unlink()
     monkeypatch.setattr(task, "trains_together", True)
-    together, *_ = run("robust")
+    together, *_ = run("robust-pruned")
     assert together.params == one_by_one.params
     assert together.search_losses == one_by_one.search_losses
     assert together.fresh_losses == one_by_one.fresh_losses

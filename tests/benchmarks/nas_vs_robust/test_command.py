@@ -19,6 +19,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.nas_vs_robust import measure
 from benchmarks.nas_vs_robust.plan import ARMS
+from benchmarks.nas_vs_robust.plan import numbers_of
 from benchmarks.nas_vs_robust.plan import PRESETS
 from benchmarks.tasks import TASKS
 from tests.benchmarks.nas_vs_robust import noise
@@ -87,13 +88,13 @@ def test_budgets_are_equal_up_to_one_trial(folder):
 def test_studies_and_instances_are_in_one_file(folder):
     storage = f"sqlite:///{folder / 'nas-vs-robust.db'}"
     assert set(optuna.get_all_study_names(storage)) == {
-        *(f"{arm}, seed {seed}" for arm in ("nas", "robust") for seed in range(2)),
+        *(f"{arm}, seed {seed}, 12 trainings" for arm in ("nas", "robust") for seed in range(2)),
         "fixed row, good",
         "fixed row, bad",
     }
     nas, robust = (
         optuna.load_study(study_name=name, storage=storage)
-        for name in ("nas, seed 0", "robust, seed 0")
+        for name in ("nas, seed 0, 12 trainings", "robust, seed 0, 12 trainings")
     )
     assert len(nas.trials) == 12
     assert robust.best_trial.user_attrs["robust:n_instances"] == 4
@@ -104,7 +105,7 @@ def test_hdf5_has_all_losses(folder):
     with h5py.File(folder / "nas-vs-robust.h5") as file:
         assert json.loads(file.attrs["about"])["task"] == "noise"
         for arm in arms:
-            group = file[f"arms/{arm['name']}/{arm['seed']}"]
+            group = file[f"arms/{arm['name']}/12/{arm['seed']}"]
             assert group["search_losses"][:].tolist() == arm["search_losses"]
             assert group["fresh_losses/16"][:].tolist() == arm["fresh_losses"]["16"]
             assert json.loads(group.attrs["params"]) == arm["params"]
@@ -134,8 +135,8 @@ def test_the_same_command_trains_nothing_again(folder, no_training):
 
 def test_other_settings_in_the_same_folder_are_refused(folder, no_training, capsys):
     with pytest.raises(SystemExit):
-        main([*TINY, "--trainings", "13", "--out", str(folder)])
-    assert "trainings 12 (now 13)" in capsys.readouterr().err
+        main([*TINY, "--n-instances", "5", "--out", str(folder)])
+    assert "n_instances 4 (now 5)" in capsys.readouterr().err
 
 
 def test_all_arms_at_once(tmp_path):
@@ -198,6 +199,8 @@ def test_instances_of_other_settings_are_refused_before_any_search_is_finished(
         (["--task", "noise", "--schedule", "cosine"], "--schedule goes with energy and position"),
         (["--events", "some.h5", "--dataset", "A"], "--dataset is what is simulated"),
         (["--arms", "nas-retrained", "--trainings", "39"], "at least 40 for the arm nas-retrai"),
+        (["--trainings", "40", "--budgets", "50"], "--budgets is in place of --trainings"),
+        (["--budgets", "100", "9"], "--budgets must be at least --n-instances (10), but was 9"),
         (["--arms", "luck"], "invalid choice"),
         (["--jobs", "0"], "must be at least 1"),
         (["--task", "letters"], "invalid choice"),
@@ -231,7 +234,8 @@ def test_a_file_that_is_no_database_is_refused(tmp_path, capsys, no_training):
 def test_presets_are_what_was_promised():
     assert set(PRESETS) == {"quick", "standard", "paper"}
     assert [preset.confirmations for preset in PRESETS.values()] == [20, 50, 100]
-    assert [preset.seeds for preset in PRESETS.values()] == [3, 10, 20]
+    assert [preset.seeds for preset in PRESETS.values()] == [8, 10, 20]
+    assert numbers_of("digits", "quick") == PRESETS["quick"]
     assert set(PRESETS["standard"].arms) >= {"nas", "nas-retrained", "robust", "robust-select"}
     assert PRESETS["paper"].arms == ARMS
     for card in TASKS.values():
