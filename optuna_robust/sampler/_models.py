@@ -34,7 +34,6 @@ class Model:
     """What is known of one model.
 
     Attributes:
-        index: Its position among the models.
         first: The trial that the model began with.
         latest: The finished trial with all its instances so far; ``first`` until there is one.
         losses: Oriented losses by instance number.
@@ -45,7 +44,6 @@ class Model:
         violation: Total violation of the constraints; 0 = feasible.
     """
 
-    index: int
     first: FrozenTrial
     latest: FrozenTrial
     losses: dict[int, float] = field(default_factory=dict)
@@ -89,9 +87,14 @@ class StudyModels:
         self._unfinished: list[int] = []
         self._of_trial: dict[int, Model] = {}
         self._of_params: dict[str, Model] = {}
-        self.all: list[Model] = []
+        self._of_number: dict[int, Model] = {}
         self.n_barren = 0
         self._n_taken = 0
+
+    @property
+    def all(self) -> list[Model]:
+        """All models, in the order in which they began."""
+        return list(self._of_number.values())
 
     def unfinished(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """Return the positions of trials that were not finished when they were last read."""
@@ -121,7 +124,7 @@ class StudyModels:
 
     def n_running(self) -> int:
         """Return how many trials are running."""
-        return len({number for model in self.all for number in model.running})
+        return sum(len(model.running) for model in self._of_number.values())
 
     def _read(self, trial: FrozenTrial) -> None:
         model = self._model_of(trial)
@@ -139,13 +142,16 @@ class StudyModels:
         """Return the model of a trial, which may be a new one."""
         continued = trial.user_attrs.get(CONTINUES)
         before = self._of_trial.get(trial.number)
-        model = before if continued is None else self._of_trial.get(continued)
-        if continued is None and before is not None and before.number != trial.number:
-            before.running.discard(trial.number)  # another trial was quicker to go on with it
-            model = None
+        model = (
+            self._of_number.get(trial.number) if continued is None else self._of_trial[continued]
+        )
+        if before is not None and before is not model:
+            # It has gone on with a known model since, or left that to a quicker trial.
+            before.running.discard(trial.number)
+            if before.number == trial.number:
+                del self._of_number[trial.number]
         if model is None:
-            model = Model(len(self.all), trial, trial)
-            self.all.append(model)
+            model = self._of_number[trial.number] = Model(trial, trial)
         self._of_trial[trial.number] = model
         return model
 

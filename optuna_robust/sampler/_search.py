@@ -87,10 +87,10 @@ class Search:
         shown = []
         for trial in trials:
             model = self.models.of_trial(trial.number)
-            if model is None or (model.number == trial.number and model.index not in values):
+            if model is None or (model.number == trial.number and model.number not in values):
                 shown.append(trial)
             elif model.number == trial.number:
-                shown.append(as_complete(model, values[model.index]))
+                shown.append(as_complete(model, values[model.number]))
         return ModelsStudy(study, shown)
 
     def standing(self) -> Standing:
@@ -140,9 +140,10 @@ class Search:
         for model in self.models.all:
             if model.is_interrupted and model.is_free:
                 return model
-        n_others = self.models.n_running() - 1
-        n_trainings = sum(model.n_instances for model in self.models.all) + n_others
-        n_models = len(self.models.all) - 1
+        others = [model for model in self.models.all if model.number != trial.number]
+        n_others = sum(len(model.running) for model in others)
+        n_trainings = sum(model.n_instances for model in others) + n_others
+        n_models = sum(model.n_instances > 0 or bool(model.running) for model in others)
         if not self._has_losses():
             return None
         if self.n_left is not None and len(self.target.criteria) == 1:
@@ -156,20 +157,20 @@ class Search:
             or self.models.n_barren > 0
             or self.schedule.is_repetition(n_models, n_trainings)
         ):
-            return model_to_repeat(self.standing(), rng)
+            return model_to_repeat(self.standing(), rng, self.n_left)
         return None
 
     def _has_losses(self) -> bool:
         return any(model.losses for model in self.models.all)
 
     def _values(self) -> dict[int, list[float]]:
-        """Return the study's values of the models that have an instance, by their index."""
+        """Return the study's values of the models that have an instance, by their number."""
         if not self._has_losses():
             return {}
         found = self.standing()
         oriented = found.values * np.array(self.target.orientations)
         return {
-            model.index: row for model, row in zip(found.models, oriented.tolist(), strict=True)
+            model.number: row for model, row in zip(found.models, oriented.tolist(), strict=True)
         }
 
 

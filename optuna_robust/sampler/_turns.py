@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from optuna_robust.sampler._models import Model
     from optuna_robust.sampler._standing import Standing
 
+# A model that is less likely to be the best is not worth the last trainings.
+_LEAST_CHANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -40,25 +43,30 @@ class Schedule:
         return n_trainings - n_models < due
 
 
-def model_to_repeat(standing: Standing, rng: np.random.Generator) -> Model | None:
-    """Return a model that is trained again, drawn by the probabilities of being the best.
+def model_to_repeat(
+    standing: Standing, rng: np.random.Generator, n_left: int | None
+) -> Model | None:
+    """Return a known model to train again; None if none is free and has instances left.
 
-    As Thompson (1933) does: a model gets the next training with the probability that it is the
-    best one. While nothing tells the noise, the best one so far gets it.
+    It is drawn by the probabilities of being the best (Thompson 1933). Where the end of the
+    search is not known, the model that leads is completed before, so that the study has a best
+    trial whenever it ends.
 
     Args:
         standing:
             Where the models stand.
         rng:
             Draws the model.
-
-    Returns:
-        A model that is free and has instances left; None if there is none.
+        n_left:
+            How many trainings are left; None: nobody knows.
     """
     is_open = standing.is_free() & (standing.n_missing() > 0)
     if not is_open.any():
         return None
+    leader = standing.best(np.ones(len(is_open), dtype=bool))
     several = len(standing.posteriors) > 1
+    if n_left is None and not several and is_open[standing.models.index(leader)]:
+        return leader
     chances = standing.chances_of_no_better(rng) if several else standing.chances_of_best()
     chances[~is_open] = 0.0
     if not chances.sum() > 0.0:
@@ -67,9 +75,11 @@ def model_to_repeat(standing: Standing, rng: np.random.Generator) -> Model | Non
 
 
 def model_to_complete(standing: Standing, n_left: int) -> Model | None:
-    """Return the model whose missing instances must be trained now.
+    """Return the model whose missing instances are trained next, when the end is near.
 
-    The best model of those that can be completed is to be fully trained when the budget ends.
+    The best of the models that can be completed must be, if just so many trainings are left. A
+    new model could not be completed within fewer than ``n_instances``: these go to the model that
+    is the likeliest to be the best of those that can.
 
     Args:
         standing:
@@ -78,13 +88,18 @@ def model_to_complete(standing: Standing, n_left: int) -> Model | None:
             How many trainings are left.
 
     Returns:
-        The model; None if there is time for other trainings, or the best one is complete.
+        The model; None while there is time for others, or if none is worth it.
     """
     missing = standing.n_missing()
-    may_win = standing.is_free() | (missing == 0)
-    if not may_win.any():
-        return None
+    is_open = standing.is_free() & (missing > 0)
+    may_win = is_open | (missing == 0)
     reachable = may_win & (missing <= max(n_left, 0))
-    best = standing.best(reachable if reachable.any() else may_win)
-    n_missing = standing.n_instances - best.n_instances
-    return best if 0 < n_missing >= n_left else None
+    if not reachable.any():
+        return standing.best(may_win) if n_left < standing.n_instances and may_win.any() else None
+    best = standing.best(reachable)
+    if 0 < standing.n_instances - best.n_instances >= n_left:
+        return best
+    if n_left > standing.n_instances:
+        return None
+    chances = np.where(reachable & is_open, standing.chances_of_best(), 0.0)
+    return standing.models[int(np.argmax(chances))] if chances.max() > _LEAST_CHANCE else None
