@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import math
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
@@ -18,6 +17,7 @@ from optuna.distributions import IntDistribution
 from benchmarks.search_cost.family import Family
 from benchmarks.search_cost.family import Models
 from benchmarks.search_cost.noise import Noise
+from benchmarks.search_cost.space import Space
 from optuna_robust.criteria import FloatArray
 
 
@@ -26,8 +26,8 @@ _CALM, _WILD = 0.08, 0.6
 _MOST_FAILURES = 0.2
 
 
-def _cube(n: int) -> dict[str, BaseDistribution]:
-    return {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(n)}
+def _cube(n: int) -> Space:
+    return Space({f"x{i}": FloatDistribution(0.0, 1.0) for i in range(n)})
 
 
 def _bowl(models: Models, names: Sequence[str], bottom: Sequence[float]) -> FloatArray:
@@ -83,15 +83,21 @@ def _by_branch(models: Models, values: dict[str, FloatArray]) -> FloatArray:
     return found
 
 
-_CONDITIONAL: dict[str, BaseDistribution] = {
-    "branch": CategoricalDistribution(("forest", "network", "kernel")),
-    "shared": FloatDistribution(0.0, 1.0),
-    "leaf": FloatDistribution(0.0, 1.0),
-    "rate": FloatDistribution(0.0, 1.0),
-    "decay": FloatDistribution(0.0, 1.0),
-    "width": FloatDistribution(0.0, 1.0),
-    "scale": FloatDistribution(0.0, 1.0),
+_BRANCH = {
+    "leaf": "forest",
+    "rate": "network",
+    "decay": "network",
+    "width": "network",
+    "scale": "kernel",
 }
+_CONDITIONAL = Space(
+    {
+        "branch": CategoricalDistribution(("forest", "network", "kernel")),
+        "shared": FloatDistribution(0.0, 1.0),
+        **{name: FloatDistribution(0.0, 1.0) for name in _BRANCH},
+    },
+    only_if={name: ("branch", branch) for name, branch in _BRANCH.items()},
+)
 
 
 def _conditional_level(models: Models) -> FloatArray:
@@ -116,13 +122,15 @@ def _conditional_spread(models: Models) -> FloatArray:
     )
 
 
-_MIXED: dict[str, BaseDistribution] = {
-    "rate": FloatDistribution(1e-5, 1e-1, log=True),
-    "batch": IntDistribution(8, 512, log=True),
-    "depth": IntDistribution(1, 8),
-    "dropout": FloatDistribution(0.0, 0.6),
-    "optimizer": CategoricalDistribution(("adam", "sgd", "momentum")),
-}
+_MIXED = Space(
+    {
+        "rate": FloatDistribution(1e-5, 1e-1, log=True),
+        "batch": IntDistribution(8, 512, log=True),
+        "depth": IntDistribution(1, 8),
+        "dropout": FloatDistribution(0.0, 0.6),
+        "optimizer": CategoricalDistribution(("adam", "sgd", "momentum")),
+    }
+)
 _BEST_RATE = {"adam": -3.0, "sgd": -1.4, "momentum": -2.2}
 _BASE_LEVEL = {"adam": 0.0, "sgd": 0.15, "momentum": 0.06}
 
@@ -213,13 +221,6 @@ FAMILIES: dict[str, Family] = {
     "conditional": Family(
         about="three kinds of models with hyperparameters of their own",
         space=_CONDITIONAL,
-        only_if={
-            "leaf": ("branch", "forest"),
-            "rate": ("branch", "network"),
-            "decay": ("branch", "network"),
-            "width": ("branch", "network"),
-            "scale": ("branch", "kernel"),
-        },
         level=_conditional_level,
         spread=_conditional_spread,
     ),

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import field
 from functools import cache
 from typing import Any
 from typing import TypeAlias
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.distributions import CategoricalDistribution
-from optuna.distributions import FloatDistribution
-from optuna.distributions import IntDistribution
 from optuna.trial import BaseTrial
 from scipy import optimize
 
 from benchmarks.search_cost.noise import Noise
 from benchmarks.search_cost.noise import Population
+from benchmarks.search_cost.space import Space
 from optuna_robust import Instance
 from optuna_robust.criteria import FloatArray
 from optuna_robust.model_key import model_key
@@ -32,7 +28,7 @@ Models: TypeAlias = Mapping[str, Any]
 OfModels: TypeAlias = Callable[[Models], FloatArray]
 
 _NORMAL = Noise()
-_N_OPTIMISATIONS = 4
+_N_OPTIMISATIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,30 +40,23 @@ class Family:
 
     Attributes:
         about: What is special about it.
-        space: Distributions of the hyperparameters, in the order of their suggestion.
+        space: The hyperparameters.
         level: Mean losses of models.
         spread: Their standard deviations.
         failures: Shares of their trainings that fail: the loss is infinite.
         noise: Shape of the noise.
-        only_if: Hyperparameters that are there only if another has some value.
     """
 
     about: str
-    space: Mapping[str, BaseDistribution]
+    space: Space
     level: OfModels
     spread: OfModels
     failures: OfModels = lambda models: np.zeros(())
     noise: Noise = _NORMAL
-    only_if: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Draw a model from the search space."""
-        params: dict[str, Any] = {}
-        for name, distribution in self.space.items():
-            parent, value = self.only_if.get(name, (None, None))
-            if parent is None or params[parent] == value:
-                params[name] = _suggest(trial, name, distribution)
-        return params
+        return self.space.suggest(trial)
 
     def objective(self, trial: BaseTrial, instance: Instance) -> float:
         """Return the loss of an instance of the trial's model."""
@@ -85,8 +74,7 @@ class Family:
 
     def population(self, models: Models) -> Population:
         """Return what models are worth over infinitely many instances."""
-        absent = {name: _decode(each, np.zeros(1))[0] for name, each in self.space.items()}
-        complete = {**absent, **models}
+        complete = self.space.complete(models)
         level, spread, failures, *_ = np.broadcast_arrays(
             self.level(complete),
             self.spread(complete),
@@ -103,53 +91,27 @@ class Family:
         """Return the best possible value of a criterion."""
         return _best(self, criterion)
 
-    def decode(self, unit: FloatArray) -> dict[str, Any]:
-        """Return models for points of the unit cube, shape ``(n_hyperparameters, n_models)``."""
-        return {
-            name: _decode(distribution, row)
-            for (name, distribution), row in zip(self.space.items(), unit, strict=True)
-        }
-
 
 @cache
 def _best(family: Family, criterion: str) -> float:
     """Return the least value of a criterion: the best of several differential evolutions."""
 
     def values(unit: FloatArray) -> FloatArray:
-        return family.population(family.decode(np.clip(unit, 0.0, 1.0))).value(criterion)
+        models = family.space.decode(np.clip(unit, 0.0, 1.0))
+        return family.population(models).value(criterion)
 
     return min(
         float(
             optimize.differential_evolution(
                 values,
-                [(0.0, 1.0)] * len(family.space),
+                [(0.0, 1.0)] * len(family.space.distributions),
                 vectorized=True,
                 updating="deferred",
                 init="sobol",
                 polish=False,
-                maxiter=1000,
                 tol=1e-8,
                 rng=seed,
             ).fun
         )
         for seed in range(_N_OPTIMISATIONS)
     )
-
-
-def _suggest(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
-    assert isinstance(distribution, CategoricalDistribution)
-    return trial.suggest_categorical(name, distribution.choices)
-
-
-def _decode(distribution: BaseDistribution, unit: FloatArray) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        n = len(distribution.choices)
-        return np.array(distribution.choices)[np.minimum((n * unit).astype(int), n - 1)]
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = distribution.low, distribution.high
-    value = low * (high / low) ** unit if distribution.log else low + (high - low) * unit
-    return np.rint(value) if isinstance(distribution, IntDistribution) else value
