@@ -15,16 +15,24 @@ from optuna_robust.comparison._confirmation import PairedComparison
 from optuna_robust.comparison._confirmation import probability_of_best
 from optuna_robust.comparison._confirmation import value_at
 from optuna_robust.comparison._difference import difference_p_value
+from optuna_robust.comparison._encoding import encode_models
+from optuna_robust.comparison._encoding import fit_encoding
+from optuna_robust.comparison._encoding import ModelEncoding
 from optuna_robust.comparison._intervals import bootstrap_interval
 from optuna_robust.comparison._intervals import Interval
 from optuna_robust.comparison._intervals import is_tail
 from optuna_robust.comparison._intervals import std_lower_bound
+from optuna_robust.comparison._level_prior import LevelPrior
 from optuna_robust.comparison._log_spread import LogSpread
 from optuna_robust.comparison._log_spread import moderated_log_spread
 from optuna_robust.comparison._moderation import moderate_variances
 from optuna_robust.comparison._moderation import ModeratedVariances
 from optuna_robust.comparison._planning import detectable_effect
 from optuna_robust.comparison._planning import required_instances
+from optuna_robust.comparison._prediction import LevelKernel
+from optuna_robust.comparison._prediction import LevelPrediction
+from optuna_robust.comparison._prediction import predict_levels
+from optuna_robust.comparison._random_levels import fit_informed_levels
 from optuna_robust.comparison._random_levels import fit_random_levels
 from optuna_robust.comparison._random_levels import RandomLevels
 from optuna_robust.comparison._random_levels import tells_noise
@@ -35,6 +43,7 @@ from optuna_robust.comparison._tests import Alternative
 from optuna_robust.comparison._tests import get_test
 from optuna_robust.comparison._tests import TESTS
 from optuna_robust.comparison._tests import TwoSampleTest
+from optuna_robust.comparison._updates import updated_levels
 
 
 __all__ = [
@@ -44,7 +53,11 @@ __all__ = [
     "Contest",
     "CriterionPosterior",
     "Interval",
+    "LevelKernel",
+    "LevelPrediction",
+    "LevelPrior",
     "LogSpread",
+    "ModelEncoding",
     "ModeratedVariances",
     "PairedComparison",
     "RandomLevels",
@@ -55,7 +68,10 @@ __all__ = [
     "detectable_effect",
     "difference_p_value",
     "effects_uncertainty",
+    "encode_models",
     "fit_additive",
+    "fit_encoding",
+    "fit_informed_levels",
     "fit_random_levels",
     "get_test",
     "holm",
@@ -64,10 +80,12 @@ __all__ = [
     "moderate_variances",
     "moderated_log_spread",
     "paired_criterion_test",
+    "predict_levels",
     "probability_of_best",
     "required_instances",
     "smallest_p_value",
     "std_lower_bound",
     "tells_noise",
+    "updated_levels",
     "value_at",
 ]

@@ -11,21 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_robust.comparison._additive import usable
+from optuna_robust.comparison._imputation import Imputation
+from optuna_robust.comparison._imputation import imputation
+from optuna_robust.comparison._random_levels import fit_informed_levels
 from optuna_robust.comparison._random_levels import fit_random_levels
 from optuna_robust.comparison._random_levels import RandomLevels
+from optuna_robust.comparison._updates import updated_levels
+from optuna_robust.criteria import CRITERIA
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import identical
 
 
-# Of the distribution of a model's variance (Gauss-Hermite).
-_N_NODES = 5
 _FEWEST_DRAWS = 64
 _MOST_DRAWS = 256
 # Models that have the first instance only differ by its loss; the criterion is smooth in it.
 _N_INTERPOLATED = 24
+# Of models with hyperparameters that say something, so many may be the best.
+_N_CONTENDERS = 256
 # Two may be equal by chance, if losses are rounded.
 _FEWEST_IDENTICAL = 3
+# Noises between which a criterion of fresh instances is interpolated.
+_N_NOISES = 24
 # At a time, to bound the memory.
 _MODELS_AT_A_TIME = 128
 
@@ -81,6 +88,9 @@ def criterion_posterior(
     *,
     common_instances: bool = True,
     models: Sequence[int] | None = None,
+    features: npt.ArrayLike | None = None,
+    fit: RandomLevels | None = None,
+    fresh: bool = False,
 ) -> CriterionPosterior:
     """Return what every model's criterion will be when it has all its instances.
 
@@ -93,6 +103,12 @@ def criterion_posterior(
     and weighs more where it makes the model's losses likely: the best of many models is likely
     one with a large variance. For given variances all is normal, and a criterion is taken to be
     so. Noise that is not normal enters with the losses that were trained.
+
+    ``fresh=True`` asks for the criterion of ``n_instances`` other ones, as a confirmation trains
+    them. Over the trained ones, a fully trained model's criterion is known; but the best of many
+    owes some of its value to luck that fresh instances do not repeat. Fresh criteria are uncertain
+    for fully trained models too, and drawn to what other models and hyperparameters say. They have
+    normal noise, whatever the losses looked like. A model that failed fails as often again.
 
     Args:
         losses:
@@ -107,13 +123,25 @@ def criterion_posterior(
         models:
             Indices of the models that are asked about; default: all. What is told by the others
             counts in any case.
+        features:
+            Of the models' hyperparameters, shape ``(n_models, n_features)``
+            (:func:`~optuna_robust.comparison.encode_models`): levels are shrunk to what they say
+            (:func:`~optuna_robust.comparison.fit_informed_levels`). None: to one common level.
+        fit:
+            An earlier fit of these models, instead of a new one: of models that have more losses
+            since then, and of those appended to them, which must not have been in it, levels and
+            variances are computed with its effects and priors. Nothing but the models that are
+            asked about is looked at.
+        fresh:
+            Whether to ask for the criterion of other instances than those that were trained.
 
     Returns:
         The distributions, a row for every model that is asked about. One without any loss has
         that of a model that nobody knows. The draws are the same for all models and calls.
 
     Raises:
-        ValueError: If the losses do not tell the noise (:func:`tells_noise`).
+        ValueError: If the losses do not tell the noise (:func:`tells_noise`), or ``features`` are
+            given with a ``fit`` that should have them.
 
     Example:
         >>> import numpy as np
@@ -124,113 +152,135 @@ def criterion_posterior(
         >>> found.mean.round(1), found.std.round(2)
         (array([0.2, 0.2, 0.4, 0.5]), array([0.15, 0.11, 0.14, 0.17]))
     """
+    chosen = None if models is None else np.asarray(models, dtype=np.intp)
     given = np.asarray(losses, dtype=np.float64)[:, :n_instances]
-    given = np.where(usable(given) | np.isnan(given), given, np.inf)
+    if fit is None:
+        given = np.where(usable(given) | np.isnan(given), given, np.inf)
+        if features is None:
+            fit = fit_random_levels(given, common_instances=common_instances)
+        else:
+            fit = fit_informed_levels(given, features, common_instances=common_instances)
+        fit = fit if chosen is None else fit.of(chosen)
+        given = given if chosen is None else given[chosen]
+    elif features is not None:
+        raise ValueError("features are for a new fit; with fit=, give them to that.")
+    else:
+        given = given if chosen is None else given[chosen]
+        given = np.where(usable(given) | np.isnan(given), given, np.inf)
+        fit = updated_levels(fit, given, chosen)
     matrix = np.full((len(given), n_instances), np.nan)
     matrix[:, : given.shape[1]] = given
-    fit = fit_random_levels(given, common_instances=common_instances)
-    imputed = _imputation(fit, n_instances)
-    if models is not None:
-        chosen = np.asarray(models, dtype=np.intp)
-        matrix, imputed = matrix[chosen], imputed.of(chosen)
-    means = np.empty((len(matrix), _N_NODES))
-    stds = np.empty((len(matrix), _N_NODES))
+    if fresh:
+        matrix = np.where(np.isinf(matrix), matrix, np.nan)
+    imputed = imputation(fit, n_instances, fresh=fresh)
+    if criterion == CRITERIA["mean"]:
+        means, stds = _mean_completed(matrix, imputed)
+        return CriterionPosterior(imputed.weights, means, stds)
+    if fresh and CRITERIA.get(criterion.name) == criterion and not np.isinf(matrix).any():
+        means, stds = _fresh(imputed, criterion, n_instances)
+        return CriterionPosterior(imputed.weights, means, stds)
+    is_informed = fit.prior.weights.shape[1] > 1
+    means, stds = _all_completed(matrix, imputed, criterion, is_informed=is_informed)
+    return CriterionPosterior(imputed.weights, means, stds)
+
+
+def _fresh(
+    imputed: Imputation, criterion: Criterion, n_instances: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of a criterion of losses that are all imputed.
+
+    The named criteria move with the level, or do not depend on it: what is left depends on the
+    noise alone, smoothly.
+    """
+    noise = np.log(imputed.noise_stds)
+    grid = np.linspace(float(noise.min()), float(noise.max()), _N_NOISES)
+    rows = np.exp(grid)[:, None, None] * _draws(n_instances + 1)[:, 1:] + imputed.effects
+    values = criterion(rows.reshape(-1, n_instances)).reshape(len(grid), -1)
+    means = np.interp(noise, grid, values.mean(axis=1))
+    variances = np.interp(noise, grid, values.std(axis=1)) ** 2
+    if criterion.kind == "spread":
+        return means, np.sqrt(variances)
+    return imputed.levels + means, np.sqrt(imputed.level_stds**2 + variances)
+
+
+def _all_completed(
+    matrix: FloatArray, imputed: Imputation, criterion: Criterion, *, is_informed: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of the criterion at every node, some interpolated."""
+    means, stds = np.empty(imputed.weights.shape), np.empty(imputed.weights.shape)
     alike = _have_only_the_first(matrix)
-    picked = _evenly_spread(matrix[:, 0], alike)
+    if is_informed:
+        key = imputed.expected_levels()
+        picked = _contenders(key, alike)
+    else:
+        key = matrix[:, 0]
+        picked = _evenly_spread(key, alike, _N_INTERPOLATED)
     own = np.concatenate([np.nonzero(~alike)[0], picked])
     for part in np.array_split(own, math.ceil(len(own) / _MODELS_AT_A_TIME) or 1):
         means[part], stds[part] = _completed(matrix[part], imputed.of(part), criterion)
     rest = np.setdiff1d(np.nonzero(alike)[0], picked)
+    picked = picked[np.argsort(key[picked], kind="stable")]
     for values in (means, stds) if len(rest) else ():
-        for node in range(_N_NODES):
-            values[rest, node] = np.interp(
-                matrix[rest, 0], matrix[picked, 0], values[picked, node]
-            )
-    return CriterionPosterior(imputed.weights, means, stds)
-
-
-@dataclass(frozen=True)
-class _Imputation:
-    """What missing losses are drawn from: for every model a mixture over its variance.
-
-    ``weights``, ``levels``, ``level_stds`` and ``noise_stds`` have the shape ``(n_models,
-    n_nodes)``; ``effects`` and the variance of their errors ``(n_instances,)``.
-    """
-
-    weights: FloatArray
-    levels: FloatArray
-    level_stds: FloatArray
-    noise_stds: FloatArray
-    effects: FloatArray
-    effects_variance: FloatArray
-
-    def of(self, models: npt.NDArray[np.intp]) -> _Imputation:
-        return _Imputation(
-            self.weights[models],
-            self.levels[models],
-            self.level_stds[models],
-            self.noise_stds[models],
-            self.effects,
-            self.effects_variance,
-        )
-
-
-def _imputation(fit: RandomLevels, n_instances: int) -> _Imputation:
-    from scipy import special  # noqa: PLC0415
-
-    nodes, node_weights = np.polynomial.hermite_e.hermegauss(_N_NODES)
-    df = np.maximum(fit.df, 1.0)[:, None]
-    chi2 = 2.0 * special.gammaincinv(df / 2.0, special.ndtr(nodes))
-    noise = np.maximum(fit.variances[:, None] * df / chi2, 1e-300)
-    error = noise / np.maximum(fit.n, 1)[:, None]
-    total = fit.level_variance + error
-    known = (fit.n > 0)[:, None]
-    share = np.where(known, fit.level_variance / total, 0.0)
-    gap = np.where(known, fit.means[:, None] - fit.level_mean, 0.0)
-    log_weights = np.log(node_weights) - np.where(
-        known, 0.5 * (np.log(total) + gap**2 / total), 0.0
-    )
-    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    effects, doubt = np.full(n_instances, np.nan), np.zeros(n_instances)
-    effects[: len(fit.effects)] = fit.effects
-    seen = ~np.isnan(effects)
-    doubt[: len(fit.effects)] = fit.effects_variance
-    doubt[~seen] = 0.0  # what nobody knows is the same for all
-    n_unseen = np.count_nonzero(~seen)
-    effects[~seen] = math.sqrt(fit.instance_variance) * special.ndtri(
-        (np.arange(n_unseen) + 0.5) / max(int(n_unseen), 1)
-    )
-    return _Imputation(
-        weights,
-        fit.level_mean + share * gap,
-        np.sqrt(np.where(known, share * error, fit.level_variance)),
-        np.sqrt(noise),
-        effects,
-        doubt,
-    )
+        for node in range(imputed.weights.shape[1]):
+            values[rest, node] = np.interp(key[rest], key[picked], values[picked, node])
+    return means, stds
 
 
 def _have_only_the_first(matrix: FloatArray) -> npt.NDArray[np.bool_]:
     return np.isfinite(matrix[:, 0]) & np.isnan(matrix[:, 1:]).all(axis=1)
 
 
-def _evenly_spread(values: FloatArray, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+def _evenly_spread(
+    values: FloatArray, chosen: npt.NDArray[np.bool_], n: int
+) -> npt.NDArray[np.intp]:
     """Return some of the chosen models, evenly spread over their ranks."""
     ranked = np.nonzero(chosen)[0]
     ranked = ranked[np.argsort(values[ranked], kind="stable")]
-    positions = np.linspace(0, len(ranked) - 1, min(len(ranked), _N_INTERPOLATED))
+    positions = np.linspace(0, len(ranked) - 1, min(len(ranked), n))
     return np.asarray(ranked[positions.astype(np.intp)])
 
 
+def _contenders(levels: FloatArray, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the best of the chosen models, and some of the others."""
+    ranked = np.nonzero(chosen)[0]
+    if len(ranked) <= _N_CONTENDERS + _N_INTERPOLATED:
+        return ranked
+    ranked = ranked[np.argsort(levels[ranked], kind="stable")]
+    others = np.zeros(len(levels), dtype=bool)
+    others[ranked[_N_CONTENDERS:]] = True
+    return np.concatenate(
+        [ranked[:_N_CONTENDERS], _evenly_spread(levels, others, _N_INTERPOLATED)]
+    )
+
+
+def _mean_completed(matrix: FloatArray, imputed: Imputation) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of the mean of completed losses: all is normal."""
+    n_instances = matrix.shape[1]
+    missing = np.isnan(matrix)
+    n_missing = np.count_nonzero(missing, axis=1)[:, None]
+    fails = np.isinf(matrix).any(axis=1)
+    known = np.where(missing | np.isinf(matrix), 0.0, matrix).sum(axis=1)[:, None]
+    effects = (missing * imputed.effects).sum(axis=1)[:, None]
+    means = (known + effects + n_missing * imputed.levels) / n_instances
+    variances = (
+        (n_missing * imputed.level_stds) ** 2
+        + n_missing * imputed.noise_stds**2
+        + (missing * imputed.effects_variance).sum(axis=1)[:, None]
+    )
+    stds = np.sqrt(variances) / n_instances
+    means[fails], stds[fails] = np.inf, 0.0
+    return means, stds
+
+
 def _completed(
-    matrix: FloatArray, imputed: _Imputation, criterion: Criterion
+    matrix: FloatArray, imputed: Imputation, criterion: Criterion
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean and standard deviation of the criterion at every node."""
     n_models, n_instances = matrix.shape
+    n_nodes = imputed.weights.shape[1]
     missing = np.isnan(matrix)
-    means = np.empty((n_models, _N_NODES))
-    stds = np.zeros((n_models, _N_NODES))
+    means = np.empty((n_models, n_nodes))
+    stds = np.zeros((n_models, n_nodes))
     hopeless = ~np.isfinite(matrix).any(axis=1) & ~missing.all(axis=1)
     if hopeless.any():
         means[hopeless] = criterion(matrix[hopeless])[:, None]
@@ -239,17 +289,21 @@ def _completed(
         means[done] = criterion.score(matrix[done])[:, None]
     open_ = np.nonzero(~done & ~hopeless)[0]
     draws = _draws(n_instances + 1)
-    for node in range(_N_NODES) if len(open_) else ():
-        noise = np.sqrt(imputed.noise_stds[open_, node, None] ** 2 + imputed.effects_variance)
+    for node in range(n_nodes):
+        means[open_, node] = imputed.levels[open_, node]  # counts nothing without a weight
+        part = open_[imputed.weights[open_, node] > 0.0]
+        if not len(part):
+            continue
+        noise = np.sqrt(imputed.noise_stds[part, node, None] ** 2 + imputed.effects_variance)
         levels = (
-            imputed.levels[open_, node, None] + imputed.level_stds[open_, node, None] * draws[:, 0]
+            imputed.levels[part, node, None] + imputed.level_stds[part, node, None] * draws[:, 0]
         )
         rows = levels[:, :, None] + imputed.effects + noise[:, None, :] * draws[:, 1:]
-        rows = np.where(missing[open_, None, :], rows, matrix[open_, None, :])
-        values = criterion(rows.reshape(-1, n_instances)).reshape(len(open_), -1)
+        rows = np.where(missing[part, None, :], rows, matrix[part, None, :])
+        values = criterion(rows.reshape(-1, n_instances)).reshape(len(part), -1)
         with np.errstate(invalid="ignore"):
-            means[open_, node] = values.mean(axis=1)
-            stds[open_, node] = values.std(axis=1)
+            means[part, node] = values.mean(axis=1)
+            stds[part, node] = values.std(axis=1)
     if criterion.kind == "spread":  # a seed that is fixed is no stability
         n_known = n_instances - np.count_nonzero(missing, axis=1)
         means[identical(matrix) & (n_known >= _FEWEST_IDENTICAL)] = np.inf

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._additive import usable
+from optuna_robust.comparison._level_prior import informed_prior
+from optuna_robust.comparison._level_prior import LevelPrior
+from optuna_robust.comparison._level_prior import plain_prior
 from optuna_robust.comparison._moderation import moderate_variances
+from optuna_robust.comparison._prediction import LevelKernel
+from optuna_robust.comparison._prediction import LevelPrediction
+from optuna_robust.comparison._prediction import predict_levels
+from optuna_robust.comparison._variance_trend import fit_variance_trend
+from optuna_robust.comparison._variance_trend import VarianceTrend
 from optuna_robust.criteria import FloatArray
 
 
@@ -20,6 +29,7 @@ _DIVERGED = 4.0
 # Levels, effects and their variances depend on each other.
 _N_ITERATIONS = 4
 _ROUGH_DF = 4.0
+_N_TREND_ITERATIONS = 3
 # Standard deviations that are tried, relative to that of the noise.
 _RATIOS = np.concatenate([[0.0], np.geomspace(0.03, 100.0, 40)])
 # Half-Cauchy (Gelman 2006), so that neither 0 nor infinity takes it all where little is known.
@@ -42,6 +52,12 @@ class RandomLevels:
         n: Number of finite losses, shape ``(n_models,)``.
         variances: Moderated variance of every model's noise, shape ``(n_models,)``.
         df: Degrees of freedom of ``variances``, shape ``(n_models,)``.
+        prior: Of every model's level, before its own losses.
+        prediction: What the other models' losses say of every model's level; None if nothing was
+            predicted.
+        prior_variances: What variances are moderated to, shape ``(n_models,)``.
+        prior_df: Degrees of freedom that this is worth, same shape; may be infinite.
+        trend: How ``prior_variances`` depend on levels.
     """
 
     level_mean: float
@@ -53,9 +69,36 @@ class RandomLevels:
     n: npt.NDArray[np.intp]
     variances: FloatArray
     df: FloatArray
+    prior: LevelPrior
+    prediction: LevelPrediction | None
+    prior_variances: FloatArray
+    prior_df: FloatArray
+    trend: VarianceTrend
+
+    def of(self, models: npt.NDArray[np.intp]) -> RandomLevels:
+        """Return the fit with some of the models only."""
+        return replace(
+            self,
+            means=self.means[models],
+            n=self.n[models],
+            variances=self.variances[models],
+            df=self.df[models],
+            prior=self.prior.of(models),
+            prior_variances=self.prior_variances[models],
+            prior_df=self.prior_df[models],
+        )
+
+    def levels(self) -> FloatArray:
+        """Return expected levels given the models' own losses too, shape ``(n_models,)``."""
+        return _shrunk(self.prior, self.means, self.variances / np.maximum(self.n, 1))
 
 
-def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -> RandomLevels:
+def fit_random_levels(
+    losses: npt.ArrayLike,
+    *,
+    common_instances: bool = True,
+    prediction: LevelPrediction | None = None,
+) -> RandomLevels:
     """Fit levels, effects of instances and noise, whichever models were trained more.
 
     A race gives more instances to models whose first losses were good. Their next losses are
@@ -77,6 +120,11 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
             losses are as if not trained. They must tell the noise, see :func:`tells_noise`.
         common_instances:
             Whether instance j is the same for all models. If not, effects are 0.
+        prediction:
+            What the other models' losses say of every model's level
+            (:func:`~optuna_robust.comparison.predict_levels`). Every level is then drawn from a
+            mixture of a normal distribution around it and of the one that all models share; how
+            much it counts is fitted, too. :func:`fit_informed_levels` does it all.
 
     Returns:
         The fit.
@@ -120,15 +168,30 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
     if common_instances and np.count_nonzero(finite.any(axis=0)) > 1:
         variances = _roughly_moderated(s2, df)
         for _ in range(_N_ITERATIONS):
-            level_mean, level_variance = _fit_levels(means, variances / np.maximum(n, 1))
+            mean_errors = variances / np.maximum(n, 1)
+            prior = _prior(prediction, means, mean_errors)[0]
+            level_means, level_variances = prior.moments(means, mean_errors)
             effects, errors, instance_variance = _fit_effects(
-                known - level_mean, finite, variances, level_variance, _not_diverged(means)
+                known - level_means[:, None],
+                finite,
+                variances,
+                level_variances,
+                _not_diverged(means),
             )
             means = _means(known, finite, effects)
         squares = np.where(finite, known - effects - means[:, None], 0.0) ** 2
         np.divide(squares.sum(axis=1), df, out=s2, where=df > 0.0)
-    variances, df = _moderated(s2, df)
-    level_mean, level_variance = _fit_levels(means, variances / np.maximum(n, 1))
+    pooled = _moderated(s2, df)
+    # By the pool: the level of a model with a variance of its own is not drawn to the others.
+    rough = pooled.prior_variances / np.maximum(n, 1)
+    levels = _shrunk(_prior(prediction, means, rough)[0], means, rough)
+    trend = fit_variance_trend(levels, rough, s2, df)
+    noise = (
+        pooled if trend.slope == 0.0 else _moderated_with(trend, prediction, means, (s2, df), n)
+    )
+    prior, level_mean, level_variance = _prior(
+        prediction, means, noise.variances / np.maximum(n, 1)
+    )
     effects[~finite.any(axis=0)] = np.nan
     return RandomLevels(
         level_mean,
@@ -138,9 +201,61 @@ def fit_random_levels(losses: npt.ArrayLike, *, common_instances: bool = True) -
         instance_variance,
         means,
         n,
-        variances,
-        df,
+        noise.variances,
+        noise.df,
+        prior,
+        prediction,
+        noise.prior_variances,
+        noise.prior_df,
+        trend,
     )
+
+
+def fit_informed_levels(
+    losses: npt.ArrayLike,
+    features: npt.ArrayLike,
+    *,
+    common_instances: bool = True,
+    kernel: LevelKernel | None = None,
+) -> RandomLevels:
+    """Fit random levels that are shrunk to what the models' hyperparameters say.
+
+    Args:
+        losses:
+            As for :func:`fit_random_levels`.
+        features:
+            Of the hyperparameters, shape ``(n_models, n_features)``; see
+            :func:`~optuna_robust.comparison.encode_models`.
+        common_instances:
+            As for :func:`fit_random_levels`.
+        kernel:
+            That of an earlier fit, which saves the time to fit it.
+
+    Returns:
+        The fit. Where hyperparameters say nothing, or of too few models, it is nearly or exactly
+        that of :func:`fit_random_levels`.
+
+    Raises:
+        ValueError: If shapes do not fit, or losses do not tell the noise.
+
+    Example:
+        >>> import numpy as np
+        >>> from optuna_robust.comparison import fit_informed_levels
+        >>> x = np.linspace(0.0, 1.0, 30)
+        >>> losses = x[:, None] + 0.1 * np.random.default_rng(0).normal(size=(30, 2))
+        >>> fit = fit_informed_levels(losses, x[:, None])
+        >>> fit.prior.means[[0, 15, 29], 0].round(1)
+        array([0.1, 0.5, 1. ])
+    """
+    plain = fit_random_levels(losses, common_instances=common_instances)
+    means, errors = plain.means, plain.variances / np.maximum(plain.n, 1)
+    fails = np.isnan(means) & np.isinf(np.asarray(losses, dtype=np.float64)).any(axis=1)
+    prediction = predict_levels(
+        features, np.where(fails, np.inf, means), np.where(fails, 0.0, errors), kernel=kernel
+    )
+    if prediction.kernel is None:
+        return plain
+    return fit_random_levels(losses, common_instances=common_instances, prediction=prediction)
 
 
 def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:
@@ -170,14 +285,66 @@ def _roughly_moderated(s2: FloatArray, df: FloatArray) -> FloatArray:
     return moderate_variances(s2, df, prior_variance=typical, prior_df=_ROUGH_DF).posterior
 
 
-def _moderated(s2: FloatArray, df: FloatArray) -> tuple[FloatArray, FloatArray]:
+@dataclass(frozen=True)
+class _Noise:
+    variances: FloatArray
+    df: FloatArray
+    prior_variances: FloatArray
+    prior_df: FloatArray
+
+
+def _moderated(s2: FloatArray, df: FloatArray) -> _Noise:
     """Return variances and their degrees of freedom for all models, those without one too."""
-    found = moderate_variances(s2, df, robust=True, keep_order=True)
-    if found.prior_df > 0.0:
-        return found.posterior, found.total_df
+    moderated = moderate_variances(s2, df, robust=True, keep_order=True)
+    if moderated.prior_df > 0.0:
+        # Of a model without a variance: the same for all.
+        prior_df = np.where(df > 0.0, moderated.own_prior_df, moderated.prior_df)
+        return _Noise(
+            moderated.posterior,
+            moderated.total_df,
+            np.full(len(s2), moderated.prior_variance),
+            np.minimum(prior_df, moderated.pooled_df),
+        )
     there = df > 0.0  # one variance, or all are 0
     pooled = float(np.average(s2[there], weights=df[there])) if there.any() else 0.0
-    return np.full(len(s2), pooled), np.full(len(s2), max(found.pooled_df, 1.0))
+    pooled_df = max(moderated.pooled_df, 1.0)
+    alike, all_df = np.full(len(s2), pooled), np.full(len(s2), pooled_df)
+    return _Noise(alike, all_df, alike, all_df)
+
+
+def _moderated_with(
+    trend: VarianceTrend,
+    prediction: LevelPrediction | None,
+    means: FloatArray,
+    own: tuple[FloatArray, FloatArray],
+    n: npt.NDArray[np.intp],
+) -> _Noise:
+    """Return variances moderated to a trend on the level (Sartor et al. 2006)."""
+    s2, df = own
+    factor = np.ones(len(means))
+    for _ in range(_N_TREND_ITERATIONS):  # the noisier a model, the less is known of its level
+        flat = _moderated(s2 / factor, df)
+        errors = factor * flat.prior_variances / np.maximum(n, 1)
+        factor = trend.factor(_shrunk(_prior(prediction, means, errors)[0], means, errors))
+    flat = _moderated(s2 / factor, df)
+    return _Noise(factor * flat.variances, flat.df, factor * flat.prior_variances, flat.prior_df)
+
+
+def _shrunk(prior: LevelPrior, means: FloatArray, errors: FloatArray) -> FloatArray:
+    """Return expected levels."""
+    middle, spread = prior.moments(means, errors)
+    share = np.divide(spread, spread + errors, out=np.zeros(len(means)), where=spread > 0.0)
+    return np.where(np.isnan(means), middle, middle + share * (means - middle))
+
+
+def _prior(
+    prediction: LevelPrediction | None, means: FloatArray, errors: FloatArray
+) -> tuple[LevelPrior, float, float]:
+    """Return the prior of the levels, and mean and variance that all models share."""
+    mean, variance = _fit_levels(means, errors)
+    if prediction is None:
+        return plain_prior(len(means), mean, variance), mean, variance
+    return informed_prior(prediction, means, errors, mean, variance), mean, variance
 
 
 def _means(known: FloatArray, finite: npt.NDArray[np.bool_], effects: FloatArray) -> FloatArray:
@@ -217,7 +384,7 @@ def _fit_effects(
     centred: FloatArray,
     finite: npt.NDArray[np.bool_],
     variances: FloatArray,
-    level_variance: float,
+    level_variances: FloatArray,
     usual: npt.NDArray[np.bool_],
 ) -> tuple[FloatArray, FloatArray, float]:
     """Return effects, the variances of their errors, and the variance among instances.
@@ -231,7 +398,7 @@ def _fit_effects(
     values = np.where(finite[told], centred[told], 0.0)
     variance = np.maximum(variances[told], 1e-300)
     n = there.sum(axis=1)
-    level_share = level_variance / (level_variance + variance / n)
+    level_share = level_variances[told] / (level_variances[told] + variance / n)
     level_share[~usual[told]] = 1.0
     weighted = there / variance[:, None]
     shared = there * (level_share / n)[:, None]
