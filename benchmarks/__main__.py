@@ -11,6 +11,7 @@ from benchmarks import overheads
 from benchmarks import publishing
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
+from benchmarks.search_cost import command as search_cost
 from benchmarks.selection_cost import command as selection_cost
 from benchmarks.selection_cost import error_rate
 from benchmarks.training_throughput import command as training_throughput
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)
     publishing.add_parser(subparsers)
+    search_cost.add_parser(subparsers)
     selection_cost.add_parser(subparsers)
     error_rate.add_parser(subparsers)
     training_throughput.add_parser(subparsers)
