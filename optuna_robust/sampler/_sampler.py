@@ -92,6 +92,9 @@ class RobustnessSampler(BaseSampler):
             How many trials the study is going to have, so that the last ones complete the best
             model. :class:`~optuna_robust.MaxInstancesCallback` tells it by itself. Default:
             unknown; then the model that leads is completed first, all along.
+        informed:
+            Whether models are judged by what the others' losses say at their hyperparameters, too.
+            Default: True.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -106,6 +109,7 @@ class RobustnessSampler(BaseSampler):
         repeat_share: float = 0.4,
         n_startup_models: int = 10,
         n_trials: int | None = None,
+        informed: bool = True,
     ) -> None:
         if base_sampler is not None and not isinstance(base_sampler, BaseSampler):
             raise TypeError(f"base_sampler must be a sampler of Optuna, but was {base_sampler!r}.")
@@ -122,6 +126,7 @@ class RobustnessSampler(BaseSampler):
             check_count("n_startup_models", n_startup_models, minimum=1),
         )
         self._n_trials = None if n_trials is None else check_count("n_trials", n_trials, minimum=1)
+        self._informed = bool(informed)
         self._warned = False
         self._forget()
 
@@ -135,7 +140,7 @@ class RobustnessSampler(BaseSampler):
         with self._lock:
             search = self._searches.get(study)
             if search is None or search.target != target:
-                self._searches[study] = Search(target, self._schedule)
+                self._searches[study] = self._new_search(target)
 
     def set_trainings_left(self, study: Study, n_left: int) -> None:
         """Say how many trainings are left after the trials that are running.
@@ -263,8 +268,13 @@ class RobustnessSampler(BaseSampler):
         if search is None:
             target = kept_target(study)
             if target is not None:
-                search = self._searches[study] = Search(target, self._schedule)
+                search = self._searches[study] = Search(
+                    target, self._schedule, informed=self._informed
+                )
         return search
+
+    def _new_search(self, target: Target) -> Search:
+        return Search(target, self._schedule, informed=self._informed)
 
     def _turn(self, study: Study, trial: FrozenTrial) -> _Turn:
         return self._turns.get(study, {}).get(trial.number, _Turn())

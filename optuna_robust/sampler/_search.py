@@ -12,7 +12,7 @@ from optuna_robust.process import this_process
 from optuna_robust.sampler._models import Model
 from optuna_robust.sampler._models import StudyModels
 from optuna_robust.sampler._standing import Standing
-from optuna_robust.sampler._standing import standing
+from optuna_robust.sampler._standing import StandingKeeper
 from optuna_robust.sampler._turns import model_to_complete
 from optuna_robust.sampler._turns import model_to_repeat
 from optuna_robust.sampler._turns import Schedule
@@ -46,15 +46,19 @@ class Search:
             What it looks for.
         schedule:
             How it shares the trainings.
+        informed:
+            Whether models are judged by what their hyperparameters say, too.
     """
 
-    def __init__(self, target: Target, schedule: Schedule) -> None:
+    def __init__(self, target: Target, schedule: Schedule, *, informed: bool) -> None:
         self.target = target
         self.schedule = schedule
         self.models = StudyModels(target.sign)
         self.n_left: int | None = None  # trainings after the trials that are running
         self.is_exhausted = False  # the base sampler has suggested all that it can
+        self._keeper = StandingKeeper(target, informed=informed)
         self._standing: Standing | None = None
+        self._shown: dict[int, FrozenTrial] = {}
 
     def model_to_train(
         self, study: Study, trial: FrozenTrial, rng: np.random.Generator
@@ -83,20 +87,21 @@ class Search:
     def view(self, study: Study) -> ModelsStudy:
         """Return the study as the base sampler shall see it."""
         trials = self._update(study)
-        values = self._values()
+        if self._has_losses():
+            self.standing()
         shown = []
         for trial in trials:
             model = self.models.of_trial(trial.number)
-            if model is None or (model.number == trial.number and model.number not in values):
-                shown.append(trial)
-            elif model.number == trial.number:
-                shown.append(as_complete(model, values[model.number]))
+            if model is None or model.number == trial.number:
+                shown.append(self._shown.get(trial.number, trial))
         return ModelsStudy(study, shown)
 
     def standing(self) -> Standing:
         """Return where the models stand, as of the last look at the study."""
         if self._standing is None:
-            self._standing = standing(self.models.all, self.target)
+            changed = self._keeper.update(self.models.all)
+            self._standing = self._keeper.standing()
+            self._show(self._standing, {model.number for model in changed})
         return self._standing
 
     def n_to_complete(self, study: Study) -> int:
@@ -163,15 +168,12 @@ class Search:
     def _has_losses(self) -> bool:
         return any(model.losses for model in self.models.all)
 
-    def _values(self) -> dict[int, list[float]]:
-        """Return the study's values of the models that have an instance, by their number."""
-        if not self._has_losses():
-            return {}
-        found = self.standing()
+    def _show(self, found: Standing, numbers: set[int]) -> None:
+        """Take what the base sampler shall see of some models."""
         oriented = found.values * np.array(self.target.orientations)
-        return {
-            model.number: row for model, row in zip(found.models, oriented.tolist(), strict=True)
-        }
+        for model, values in zip(found.models, oriented.tolist(), strict=True):
+            if model.number in numbers:
+                self._shown[model.number] = as_complete(model, values)
 
 
 def _is_dead(trial: FrozenTrial) -> bool:
