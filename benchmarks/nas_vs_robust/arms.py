@@ -269,12 +269,13 @@ def _selected(result: SelectionResult, study: Study, *, searched: bool) -> Winne
 def _models(study: Study) -> list[FrozenTrial]:
     """Return the last trial of every model: a trial that goes on has the losses of its earlier."""
     found = study.get_trials(deepcopy=False)
-    gone_on = {trial.user_attrs.get(trials.CONTINUES) for trial in found}
-    return [trial for trial in found if trial.number not in gone_on]
+    continued = trials.continued_numbers(found)
+    return [trial for trial in found if trial.number not in continued]
 
 
 def _n_trainings(models: Sequence[FrozenTrial]) -> int:
-    return sum(map(trials.n_instances_of, models))
+    """Return how many instances models have, those that were taken from a store too."""
+    return trials.n_spent_by(models, count_reused=True)
 
 
 def _n_pruned(models: Sequence[FrozenTrial]) -> int:

@@ -17,6 +17,9 @@ from benchmarks.nas_vs_robust.statistics import DECISIVE
 from benchmarks.pages import logarithmic_axis
 
 
+_TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
+_RATIOS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
+_BUTTONS = ("zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "resetscale")
 _LEGEND_BELOW: dict[str, Any] = {"legend": {"orientation": "h", "y": -0.25, "yanchor": "top"}}
 
 
@@ -82,12 +85,14 @@ def changes(found: Findings) -> go.Figure:
     how = f"arm / {REFERENCE}" if by_ratio else f"arm − {REFERENCE}"
     left_out = f"; {n_left_out} failed ones are left out" if n_left_out else ""
     figure.update_layout(
-        title=f"{statistic} of retrained winners: left of the line is better{left_out}",
+        title={"text": f"Winners, trained again: left is better{left_out}", "font": {"size": 15}},
+        margin={"t": 60, "l": 10, "r": 20},
         xaxis={
             "title": f"{statistic} of {found.about['loss']}, {how}",
-            **(logarithmic_axis() if by_ratio else {}),
+            **(_RATIOS if by_ratio else {}),
         },
         yaxis={"type": "category", "autorange": "reversed", "automargin": True},
+        modebar={"remove": list(_BUTTONS)},  # they would cover the title on a telephone
         height=260 + 50 * len(rows),
         **_LEGEND_BELOW,
     )

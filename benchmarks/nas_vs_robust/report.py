@@ -68,13 +68,13 @@ def as_markdown(found: Findings) -> str:
 
 
 def lead(found: Findings) -> str:
-    """Return the heading and the verdict."""
-    sentences = [f"**{each}**" for each in verdict(found.outcomes)]
-    return "\n\n".join([f"# nas-vs-robust: {found.about['task']}", *sentences]) + "\n"
+    """Return the heading and the first sentence of the verdict."""
+    first = [f"**{each}**" for each in verdict(found.outcomes)[:1]]
+    return "\n\n".join([f"# nas-vs-robust: {found.about['task']}", *first]) + "\n"
 
 
 def details(found: Findings) -> str:
-    """Return what was done, and tables."""
+    """Return the rest of the verdict, what was done, and tables."""
     plan, about = found.plan, found.about
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     trainings = found.budgets[-1]
@@ -82,7 +82,9 @@ def details(found: Findings) -> str:
     arms = statistics.arms_of(found.outcomes)
     meanings = "\n".join(f"- **{arm}**: {describe(arm)}" for arm in arms)
     budgets = " or ".join(map(str, found.budgets))
-    sections = [
+    rest = verdict(found.outcomes)[1:]
+    sections = ["\n".join(f"- {each}" for each in rest)] if rest else []
+    sections += [
         f"`{about['command']}`, {about['date']}, {versions}; {about['machine']}.",
         f"Task: {about['about']}. Loss: {about['loss']}, smaller is better. Every search may "
         f"train {budgets} instances, on samples of {plan.sample_size}; a model that has "
@@ -277,7 +279,7 @@ def _number(value: float) -> str:
 
 
 def _signed_number(value: float) -> str:
-    return f"{value:+.2g}"
+    return f"{value:+.0f}" if 100.0 <= abs(value) < 1e6 else f"{value:+.2g}"
 
 
 def _text(estimate: Estimate) -> str:

@@ -18,7 +18,7 @@ _CAREFUL: ArmName = "nas-retrained"
 
 
 def verdict(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return a sentence for each budget, and what searches promised at the largest.
+    """Return a sentence for each budget, the largest first, and what searches promised at it.
 
     They are of the robust search beside the reference, and beside the careful one where that was
     run; without the robust search, of all arms beside the reference.
@@ -34,7 +34,7 @@ def verdict(outcomes: Sequence[Outcome]) -> list[str]:
     for reference in (REFERENCE, _CAREFUL):
         if reference == _CAREFUL and CHALLENGER not in arms:
             continue
-        for trainings in budgets:
+        for trainings in reversed(budgets):
             comparisons = statistics.compare(
                 statistics.at_budget(outcomes, trainings), reference=reference, by_ratio=by_ratio
             )

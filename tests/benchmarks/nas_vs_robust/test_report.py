@@ -128,9 +128,9 @@ def test_the_report_begins_with_the_verdict_of_every_budget():
     found = at_budgets((0.5, -0.5, 0.1, -0.2, 0.3, -0.3), (-1.0, -1.1, -0.9, -0.8, -0.7, -1.2))
     lines = report.as_markdown(found).splitlines()
     assert lines[0] == "# nas-vs-robust: noise"
-    assert lines[2].startswith("**At 12 trainings, no difference between robust and nas")
-    assert lines[4].startswith("**At 24 trainings, the models that robust returned are 17 % [14,")
-    assert lines[6].startswith("**What the searches said of their winners")
+    assert lines[2].startswith("**At 24 trainings, the models that robust returned are 17 % [14,")
+    assert lines[4].startswith("- At 12 trainings, no difference between robust and nas")
+    assert lines[5].startswith("- What the searches said of their winners")
 
 
 def test_several_budgets_have_a_table_and_a_curve():

@@ -95,10 +95,10 @@ def test_without_the_robust_search_all_arms_are_beside_the_reference():
     assert "that wilcoxon returned" in found[1]
 
 
-def test_every_budget_has_its_sentence():
+def test_every_budget_has_its_sentence_the_largest_first():
     found = verdict(outcomes(CLEAR) + outcomes((1.0, -1.0) * 4, trainings=100))
-    assert found[0].startswith("At 12 trainings, the models")
-    assert found[1].startswith("At 100 trainings, no difference")
+    assert found[0].startswith("At 100 trainings, no difference")
+    assert found[1].startswith("At 12 trainings, the models")
 
 
 def test_without_the_reference_there_is_no_verdict():
