@@ -162,6 +162,30 @@ def test_a_search_goes_on_from_the_database(arm, task, run):
     assert len(storage.get_all_studies()) == 1
 
 
+@pytest.mark.parametrize("arm", ["nas", "nas-retrained", "robust"])
+def test_a_larger_budget_trains_only_what_a_smaller_one_has_not(arm, task, run):
+    run(arm, trainings=45)
+    n_before = len(searched(task))
+    outcome, *_ = run(arm)
+    n_new = len(searched(task)) - n_before
+    # What is taken from the database counts as trained.
+    assert outcome.n_trainings >= TRAININGS
+    assert n_new < 25
+    assert (n_new == 5) or arm != "nas"
+
+
+def test_a_robust_search_is_made_of_turns_and_ends_with_a_whole_model(task, run):
+    outcome, storage, _ = run("robust")
+    study = optuna.load_study(study_name="robust, seed 0, 50 trainings", storage=storage)
+    assert len(outcome.search_losses) == PLAN.n_instances
+    assert outcome.criterion == "q3+iqr"
+    assert study.best_value == pytest.approx(get_criterion("q3+iqr")(outcome.search_losses))
+    trained = [(model, instance.number) for model, instance in searched(task)]
+    assert len(set(trained)) == len(trained) == outcome.n_trainings
+    assert outcome.n_models < len(study.trials)
+    assert len(trained) == pytest.approx(len(study.trials), abs=PLAN.n_instances)
+
+
 def test_of_several_instances_at_once_the_same_comes_out(task, run, tmp_path, monkeypatch):
     one_by_one, *_ = run("robust-pruned")
     (tmp_path / "some.db").unlink()

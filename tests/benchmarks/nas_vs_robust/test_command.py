@@ -116,7 +116,9 @@ def test_hdf5_has_all_losses(folder):
 
 def test_the_page_needs_no_network_and_has_the_tables(folder):
     page = (folder / "nas-vs-robust.html").read_text()
-    assert "Arms at equal trainings" in page
+    assert "Arms at 12 trainings" in page
+    assert page.index("At 12 trainings, no difference") < page.index("Plotly.newPlot")
+    assert page.index("Plotly.newPlot") < page.index("<table>")
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)
     assert "<table>" in page
     assert page.count("Plotly.newPlot") >= 3
@@ -151,6 +153,40 @@ def test_all_arms_at_once(tmp_path):
 def test_arms_without_the_reference_are_not_compared(tmp_path):
     assert main([*TINY, "--arms", "robust", "--seeds", "1", "--out", str(tmp_path)]) == 0
     assert results(tmp_path)["paired"]["arms"] == []
+
+
+def test_several_budgets_have_their_verdicts_and_files(tmp_path):
+    budgets = [option for option in TINY if option not in {"--trainings", "12"}]
+    assert main([*budgets, "--budgets", "30", "12", "--out", str(tmp_path)]) == 0
+    found = results(tmp_path)
+    assert found["budgets"] == [12, 30]
+    assert [(arm["name"], arm["budget"], arm["seed"]) for arm in found["arms"]] == [
+        (arm, budget, seed)
+        for budget in (12, 30)
+        for arm in ("nas", "robust")
+        for seed in range(2)
+    ]
+    assert [each["trainings"] for each in found["paired"]["arms"]] == [12, 30]
+    assert found["verdict"][0].startswith("At 30 trainings")
+    assert found["verdict"][1].startswith("At 12 trainings")
+    assert found["equal_seconds"]["arms"] == []
+    with h5py.File(tmp_path / "nas-vs-robust.h5") as file:
+        assert set(file["arms/robust"]) == {"12", "30"}
+    # Nothing is trained twice: what a smaller budget has trained is there.
+    storage = f"sqlite:///{tmp_path / 'nas-vs-robust.db'}"
+    studies = [
+        optuna.load_study(study_name=f"nas, seed 0, {budget} trainings", storage=storage)
+        for budget in (12, 30)
+    ]
+    shorter, longer = ([trial.params for trial in study.trials] for study in studies)
+    assert longer[:12] == shorter
+
+
+def test_another_budget_is_added_to_the_same_folder(tmp_path):
+    options = [*TINY, "--arms", "nas", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(options) == 0
+    assert main([*options, "--trainings", "20"]) == 0
+    assert [arm["budget"] for arm in results(tmp_path)["arms"]] == [20]
 
 
 def test_interrupting_leaves_what_is_finished(tmp_path, monkeypatch, capsys):
