@@ -15,6 +15,7 @@ from optuna_robust.comparison._confirmation import PairedComparison
 from optuna_robust.comparison._confirmation import probability_of_best
 from optuna_robust.comparison._confirmation import value_at
 from optuna_robust.comparison._difference import difference_p_value
+from optuna_robust.comparison._encoding import check_models
 from optuna_robust.comparison._encoding import encode_models
 from optuna_robust.comparison._encoding import fit_encoding
 from optuna_robust.comparison._encoding import ModelEncoding
@@ -63,6 +64,7 @@ __all__ = [
     "RandomLevels",
     "TwoSampleTest",
     "bootstrap_interval",
+    "check_models",
     "compare_with_reference",
     "criterion_posterior",
     "detectable_effect",

@@ -101,6 +101,7 @@ def fit_encoding(
             What each was drawn from; an empty one where that is not known.
 
     Raises:
+        TypeError: If one is no mapping.
         ValueError: If the lengths differ.
 
     Example:
@@ -113,11 +114,7 @@ def fit_encoding(
                [0.67, 1.  ],
                [0.33, 0.  ]])
     """
-    if distributions is not None and len(distributions) != len(params):
-        raise ValueError(
-            f"distributions must be those of the {len(params)} models, but were "
-            f"{len(distributions)}."
-        )
+    check_models(params, distributions)
     logarithmic: set[str] = set()
     known: set[str] = set()
     for distribution in {id(each): each for each in distributions or ()}.values():
@@ -145,6 +142,7 @@ def encode_models(
     See :func:`fit_encoding`, for the arguments too.
 
     Raises:
+        TypeError: If one is no mapping.
         ValueError: If the lengths differ.
 
     Example:
@@ -155,6 +153,29 @@ def encode_models(
                [0.5, 0.5, 1. ]])
     """
     return fit_encoding(params, distributions).encode(params)
+
+
+def check_models(
+    params: Sequence[Mapping[str, Any]],
+    distributions: Sequence[Mapping[str, BaseDistribution]] | None = None,
+) -> None:
+    """Check hyperparameters, and what they were drawn from.
+
+    Raises:
+        TypeError: If one is no mapping.
+        ValueError: If the lengths differ.
+    """
+    for position, model in enumerate(params):
+        if not isinstance(model, Mapping):
+            raise TypeError(
+                f"models[{position}] must be a model's hyperparameters {{name: value}}, but was "
+                f"{model!r}."
+            )
+    if distributions is not None and len(distributions) != len(params):
+        raise ValueError(
+            f"distributions must be those of the {len(params)} models, but were "
+            f"{len(distributions)}."
+        )
 
 
 def _names(params: Sequence[Mapping[str, Any]]) -> list[str | tuple[str, int]]:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
+from functools import cached_property
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from optuna.distributions import BaseDistribution
 
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_count
+from optuna_robust.comparison import check_models
 from optuna_robust.comparison import Contest
 from optuna_robust.comparison import criterion_posterior
+from optuna_robust.comparison import encode_models
 from optuna_robust.comparison import tells_noise
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
@@ -100,6 +108,13 @@ class RaceRule:
             How much worse than the best a model may be, in units of the criterion; not negative.
         common_instances:
             Whether instance j is the same for all models (``reshuffle=False``).
+        models:
+            Hyperparameters of every model: what the others' losses say at these informs the
+            levels (:func:`~optuna_robust.comparison.fit_informed_levels`), where it says
+            anything. None: levels are drawn to one that all models share.
+        distributions:
+            What every model's hyperparameters were drawn from, which tells logarithms; only with
+            ``models``.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -122,6 +137,10 @@ class RaceRule:
     alpha: float = 0.05
     tolerance: float = 0.0
     common_instances: bool = True
+    models: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    distributions: Sequence[Mapping[str, BaseDistribution]] | None = field(
+        default=None, repr=False
+    )
 
     def __post_init__(self) -> None:
         check_count("n_instances", self.n_instances, minimum=1)
@@ -129,6 +148,18 @@ class RaceRule:
         check_count("n_select", self.n_select, minimum=1)
         check_between("alpha", self.alpha, 0.0, 1.0)
         check_between("tolerance", self.tolerance, 0.0, math.inf, closed=True)
+        if self.models is None and self.distributions is not None:
+            raise ValueError("distributions have no effect without models.")
+        if self.models is not None:
+            check_models(self.models, self.distributions)
+
+    @cached_property
+    def _features(self) -> FloatArray | None:
+        """Features of the hyperparameters, if there are any that differ."""
+        if self.models is None:
+            return None
+        features = encode_models(self.models, self.distributions)
+        return features if features.shape[1] else None
 
     @property
     def name(self) -> str:
@@ -156,9 +187,15 @@ class RaceRule:
 
         Raises:
             TypeError: If ``alive`` holds something else than integers.
-            ValueError: If there are no models, no instances, or an index is unknown.
+            ValueError: If there are no models, no instances, an index is unknown, or the rule
+                has the hyperparameters of another number of models.
         """
         matrix = check_losses(losses)[:, : self.n_instances]
+        if self.models is not None and len(self.models) != len(matrix):
+            raise ValueError(
+                f"The race has hyperparameters of {len(self.models)} models, but losses of "
+                f"{len(matrix)}."
+            )
         models = model_indices(len(matrix), alive)
         criterion = get_criterion(self.criterion)
         open_ = models[np.isnan(matrix[models]).any(axis=1)]
@@ -167,7 +204,11 @@ class RaceRule:
         if not tells_noise(matrix, common_instances=self.common_instances):
             return self._before_the_pilot(matrix, models, open_)
         posterior = criterion_posterior(
-            matrix, criterion, self.n_instances, common_instances=self.common_instances
+            matrix,
+            criterion,
+            self.n_instances,
+            common_instances=self.common_instances,
+            features=self._features,
         )
         expected = posterior.mean
         contest = Contest(posterior, self.tolerance)
