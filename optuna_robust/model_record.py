@@ -42,18 +42,19 @@ class ModelRecord:
 
     @classmethod
     def of_trial(cls, trial: FrozenTrial) -> ModelRecord:
-        """Return the account of a finished trial; its instances are not trained again.
+        """Return the account of an earlier trial; its instances are not trained again.
 
         A trial of an ordinary objective was trained once: its value is the loss of instance 0.
         """
         attrs = trial.user_attrs
-        losses = list(attrs[trials.LOSSES]) if trials.is_recorded(trial) else list(trial.values)
+        recorded = trials.is_recorded(trial)
+        losses = list(attrs[trials.LOSSES] if recorded else trial.values or [])
         return cls(
             losses,
             list(attrs.get(trials.SECONDS, [0.0] * len(losses))),
             {int(number): why for number, why in attrs.get(trials.FAILURES, {}).items()},
             {int(number): own for number, own in attrs.get(trials.INSTANCE_ATTRS, {}).items()},
-            dict(getattr(trial, "constraints", {})),  # Optuna 4 has none
+            trials.named_constraints(trial),
             n_reused=len(losses),
         )
 

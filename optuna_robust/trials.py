@@ -6,8 +6,10 @@ Losses here are oriented (smaller is better) and keyed by instance number.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +62,9 @@ FINALISTS = "robust:finalists"
 
 # Stands in the list of losses for a failed instance that counts as the worst.
 WORST = "worst"
+
+_BY_PRUNER = re.compile(r"\w+ stopped it after \d+ instances\.")
+_CONSTRAINT = "constraints:"  # Trial.set_constraint keeps them so
 
 _MOST_CACHED_SCORES = 64
 
@@ -148,6 +153,28 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: -trial.values[0] if maximise else trial.values[0])
 
 
+def by_pruner(name: str, n_instances: int) -> str:
+    """Return why a trial was stopped, if a pruner did so after some instances."""
+    return f"{name} stopped it after {n_instances} instances."
+
+
+def is_given_up(trial: FrozenTrial) -> bool:
+    """Tell whether a trial's model shall not be trained on: it fails, or pruned itself.
+
+    A pruner compares models as far as they are known; later it might not stop this one.
+    """
+    reason = trial.user_attrs.get(STOPPED)
+    return bool(reason) and _BY_PRUNER.fullmatch(str(reason)) is None
+
+
+def named_constraints(trial: FrozenTrial) -> dict[str, float]:
+    """Return the constraints that an objective set, not those that a sampler computed."""
+    attrs = trial.system_attrs
+    return {
+        key.removeprefix(_CONSTRAINT): attrs[key] for key in attrs if key.startswith(_CONSTRAINT)
+    }
+
+
 def is_feasible(trial: FrozenTrial) -> bool:
     """Tell whether a trial meets all the constraints that it has."""
     return total_violation(trial) == 0.0
@@ -172,7 +199,7 @@ def comparable_trials(study: Study) -> list[FrozenTrial]:
     found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     if any(map(is_recorded, found)):
         found = [trial for trial in found if is_recorded(trial)]
-    continued = continued_numbers(found)
+    continued = continued_numbers(found, study.get_trials(deepcopy=False))
     found = [trial for trial in found if trial.number not in continued]
     latest = {
         trial.user_attrs[MODEL]: trial.number for trial in found if MODEL in trial.user_attrs
@@ -184,13 +211,45 @@ def comparable_trials(study: Study) -> list[FrozenTrial]:
     ]
 
 
-def continued_numbers(found: Iterable[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials whose instances a later trial has, too."""
-    return {
-        trial.user_attrs[CONTINUES]
-        for trial in found
-        if is_recorded(trial) and trial.user_attrs.get(CONTINUES) is not None
-    }
+def continued_numbers(
+    found: Sequence[FrozenTrial], everything: Sequence[FrozenTrial] = ()
+) -> set[int]:
+    """Return the numbers of the trials whose instances another trial of their model has, too.
+
+    Of each model, one trial is left: the first of those with the most instances.
+
+    Args:
+        found:
+            Trials of a study.
+        everything:
+            All its trials; not needed if these are all.
+    """
+    by_number = {trial.number: trial for trial in everything or found}
+    left: dict[int, FrozenTrial] = {}
+    for trial in found:
+        first = _first_number(trial, by_number)
+        other = left.get(first)
+        if other is None or _n_known(trial) > _n_known(other):
+            left[first] = trial
+    return {trial.number for trial in found} - {trial.number for trial in left.values()}
+
+
+def _first_number(trial: FrozenTrial, by_number: Mapping[int, FrozenTrial]) -> int:
+    """Return the number of the trial with which a trial's model began."""
+    seen = {trial.number}
+    while True:
+        before: int | None = trial.user_attrs.get(CONTINUES)
+        if before is None or before in seen or before not in by_number:
+            return trial.number
+        trial = by_number[before]
+        seen.add(before)
+
+
+def _n_known(trial: FrozenTrial) -> int:
+    """Return how many losses of a trial's model are known from it; -1 of an unfinished one."""
+    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or is_recorded(trial):
+        return n_instances_of(trial)
+    return -1
 
 
 def losses_matrix(trials: Sequence[FrozenTrial], sign: int) -> tuple[tuple[int, ...], FloatArray]:
@@ -256,7 +315,9 @@ def n_spent_by(found: Sequence[FrozenTrial], *, count_reused: bool = False) -> i
     return sum(
         n_trainings(trial)
         for trial in found
-        if is_recorded(trial) or trial.number not in continued
+        if is_recorded(trial)
+        or trial.number not in continued
+        or trial.state == TrialState.COMPLETE  # of another objective
     )
 
 

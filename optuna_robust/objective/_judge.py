@@ -102,6 +102,11 @@ def make_judge(
     return Judge(returns, sign, several, reports_losses, pruner)
 
 
+def is_robust(pruner: BasePruner) -> bool:
+    """Tell whether a pruner is a RobustnessPruner, perhaps inside a PatientPruner."""
+    return isinstance(_unwrapped(pruner), RobustnessPruner)
+
+
 def _unwrapped(pruner: BasePruner) -> BasePruner:
     """Return the pruner inside a PatientPruner."""
     inner = getattr(pruner, "_wrapped_pruner", None)

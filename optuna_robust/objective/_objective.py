@@ -15,6 +15,8 @@ import warnings
 import weakref
 
 from optuna.exceptions import TrialPruned
+from optuna.pruners import MedianPruner
+from optuna.pruners import NopPruner
 from optuna.trial import Trial
 
 from optuna_robust import trials
@@ -37,6 +39,7 @@ from optuna_robust.objective._dead_trials import continue_dead_trials
 from optuna_robust.objective._dead_trials import first_number
 from optuna_robust.objective._judge import check_returns
 from optuna_robust.objective._judge import check_study
+from optuna_robust.objective._judge import is_robust
 from optuna_robust.objective._judge import Judge
 from optuna_robust.objective._judge import make_judge
 from optuna_robust.objective._trial_instances import Train
@@ -54,6 +57,7 @@ from optuna_robust.parallel import make_workers
 from optuna_robust.parallel import Together
 from optuna_robust.parallel import Trained
 from optuna_robust.parallel import Workers
+from optuna_robust.process import this_process
 from optuna_robust.sampler import RobustnessSampler
 from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import keep_settings
@@ -249,7 +253,7 @@ class MultiInstanceObjective:
             self._take(run, trained)
             if run.n_instances < self._n_instances and run.should_stop():
                 pruner = type(trial.study.pruner).__name__
-                run.stop(f"{pruner} stopped it after {run.n_instances} instances.")
+                run.stop(trials.by_pruner(pruner, run.n_instances))
 
     def _train_turn(self, run: TrialRun, pool: InstancePool, sampler: RobustnessSampler) -> None:
         """Train the next instances of a trial's model, of a new one the first.
@@ -258,6 +262,8 @@ class MultiInstanceObjective:
             optuna.TrialPruned: If the model does not have all its instances then.
         """
         trial = run.trial
+        if trials.PROCESS not in trial.user_attrs:  # the sampler did not know yet what this is
+            trial.set_user_attr(trials.PROCESS, list(vars(this_process()).values()))
         earlier = sampler.continued_trial(trial.study, trial.number)
         train: Train = partial(self._train_here, trial)
         if earlier is None:
@@ -267,9 +273,10 @@ class MultiInstanceObjective:
         try:
             self._take_turn(run, pool, train)
         except SuggestedAgain as again:
-            go_on_with(trial, again.trial)
-            run.take_over(again.trial)
-            self._take_turn(run, pool, partial(self._train_here, trial))
+            go_on_with(trial, again.known.trial)
+            run.take_over(again.known.trial)
+            if again.known.may_go_on:
+                self._take_turn(run, pool, partial(self._train_here, trial))
         if run.n_instances < self._n_instances:
             raise TrialPruned(f"{run.n_instances} of {self._n_instances} instances are trained.")
 
@@ -338,6 +345,8 @@ class MultiInstanceObjective:
 
     def _judge(self, study: Study) -> Judge:
         """Return how trials of a study are judged; checks the study at its first trial."""
+        if isinstance(study.sampler, RobustnessSampler):
+            self._check_turns(study)
         with self._lock:
             pruner, judge = self._judges.get(study, (None, None))
             if judge is None or pruner is not study.pruner:
@@ -349,6 +358,29 @@ class MultiInstanceObjective:
                 target = judge.target(self._n_instances, common_instances=not self._reshuffle)
                 study.sampler.set_target(study, target)
             return judge
+
+    def _check_turns(self, study: Study) -> None:
+        """Check what has no effect in a search in which every trial is one training.
+
+        Raises:
+            ValueError: If instances are to be trained several at a time.
+        """
+        for name, is_given in (
+            ("n_jobs", self._executor is None and self._n_jobs != 1),
+            ("executor", self._executor is not None),
+        ):
+            if is_given:
+                raise ValueError(
+                    f"{name} has no effect with RobustnessSampler: a trial trains one instance. "
+                    "Train several models at a time instead: study.optimize(…, n_jobs=…), or "
+                    "several processes on one study."
+                )
+        if type(study.pruner) not in {NopPruner, MedianPruner} and not is_robust(study.pruner):
+            self._warn_once(
+                "pruner",
+                f"{type(study.pruner).__name__} has no effect with RobustnessSampler, which asks "
+                "no pruner: a trial is one training.",
+            )
 
     def _bind(self, study: Study, judge: Judge) -> None:
         """Keep what losses depend on in the study and the store; neither if one refuses."""

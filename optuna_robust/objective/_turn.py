@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optuna_robust.evaluation import Outcome
     from optuna_robust.instance import Instance
     from optuna_robust.objective._trial_instances import Train
+    from optuna_robust.sampler import Known
     from optuna_robust.sampler import RobustnessSampler
 
 
@@ -26,11 +27,11 @@ class SuggestedAgain(BaseException):  # like GeneratorExit, no error, and not ca
     """Ends an objective whose suggestions make up a known model.
 
     Attributes:
-        trial: The latest trial of that model.
+        known: That model.
     """
 
-    def __init__(self, trial: FrozenTrial) -> None:
-        self.trial = trial
+    def __init__(self, known: Known) -> None:
+        self.known = known
 
 
 def go_on_with(trial: Trial, earlier: FrozenTrial) -> None:
@@ -60,7 +61,7 @@ def _is_known(
     is_known: Callable[[Mapping[str, Any]], bool] | None,
     params: Mapping[str, Any],
 ) -> bool:
-    earlier = sampler.latest_trial(trial.study, params)
-    if earlier is not None:
-        raise SuggestedAgain(earlier)
+    known = sampler.known_trial(trial)
+    if known is not None:
+        raise SuggestedAgain(known)
     return is_known is not None and is_known(params)

@@ -2,11 +2,13 @@
 
 from optuna_robust.sampler._recommend import recommend
 from optuna_robust.sampler._recommend import Recommendation
+from optuna_robust.sampler._sampler import Known
 from optuna_robust.sampler._sampler import RobustnessSampler
 from optuna_robust.sampler._target import Target
 
 
 __all__ = [
+    "Known",
     "Recommendation",
     "RobustnessSampler",
     "Target",

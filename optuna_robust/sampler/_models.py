@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_robust.sampler._view import is_to_begin
 from optuna_robust.trials import CONTINUES
 from optuna_robust.trials import INTERRUPTED
+from optuna_robust.trials import is_given_up
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import LOSSES
 from optuna_robust.trials import oriented_losses
-from optuna_robust.trials import STOPPED
 from optuna_robust.trials import total_violation
 
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
+    from optuna.distributions import BaseDistribution
 
-# A model whose trainings were interrupted so often is taken to be the reason.
+
+# A model whose training was interrupted so often in a row is taken to be the reason.
 _MOST_INTERRUPTIONS = 3
 
 
@@ -40,7 +43,7 @@ class Model:
         n_instances: Instances that were trained, dropped ones too.
         running: Numbers of the trials that train it now.
         stopped: Whether it shall not be trained on.
-        n_interruptions: How often a training was interrupted.
+        n_interruptions: How often its next training was interrupted.
         violation: Total violation of the constraints; 0 = feasible.
     """
 
@@ -73,8 +76,9 @@ class Model:
 class StudyModels:
     """The models of a study, read from its trials one by one.
 
-    A trial that goes on with another one belongs to that one's model. A FAIL trial is no model,
-    unless it was interrupted: then its model can be trained again.
+    A trial that goes on with another one belongs to that one's model, and so does one with its
+    hyperparameters. A FAIL trial is no model, unless it was interrupted: then its model can be
+    trained again.
 
     Args:
         sign:
@@ -88,6 +92,7 @@ class StudyModels:
         self._of_trial: dict[int, Model] = {}
         self._of_params: dict[str, Model] = {}
         self._of_number: dict[int, Model] = {}
+        self._shapes: set[frozenset[str]] = set()
         self.n_barren = 0
         self._n_taken = 0
 
@@ -111,40 +116,70 @@ class StudyModels:
             if not trial.state.is_finished():
                 self._unfinished.append(position)
             if trial.state != TrialState.WAITING:
-                self._read(trial)
+                self._read(trial, trials)
         return self._n_taken > n_before
 
     def of_trial(self, number: int) -> Model | None:
         """Return the model of a trial; None if the trial is waiting."""
         return self._of_trial.get(number)
 
-    def with_params(self, params: Mapping[str, Any]) -> Model | None:
-        """Return the model with just these hyperparameters; None if it has no instance."""
-        return self._of_params.get(_key(params))
+    def with_params(
+        self, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+    ) -> Model | None:
+        """Return the model with just these hyperparameters; None if it has no instance.
+
+        Args:
+            params:
+                The hyperparameters. Equal values, such as the 2.0 that was enqueued for an
+                integer, are the same.
+            distributions:
+                What they were suggested from.
+        """
+        return self._of_params.get(_key(params, distributions))
+
+    def is_begun(
+        self, number: int, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+    ) -> Model | None:
+        """Return the model with just these hyperparameters that an earlier trial has begun.
+
+        A trial may not have suggested all of them yet. So models are compared only if finished
+        ones have hyperparameters of these names.
+        """
+        if frozenset(params) not in self._shapes:
+            return None
+        key = _key(params, distributions)
+        for model in self._of_number.values():
+            if model.number < number and model.running and model.n_instances == 0:
+                first = model.first
+                if _key(first.params, first.distributions) == key:
+                    return model
+        return None
 
     def n_running(self) -> int:
         """Return how many trials are running."""
         return sum(len(model.running) for model in self._of_number.values())
 
-    def _read(self, trial: FrozenTrial) -> None:
-        model = self._model_of(trial)
+    def _read(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> None:
+        model = self._model_of(trial, trials)
         model.running.discard(trial.number)
         if trial.number == model.number:
             model.first = trial
         if trial.state == TrialState.RUNNING:
             model.running.add(trial.number)
         elif trial.state == TrialState.FAIL:
-            model.n_interruptions += INTERRUPTED in trial.user_attrs and bool(trial.params)
+            model.n_interruptions += INTERRUPTED in trial.user_attrs and is_to_begin(trial)
         else:
             self._take(model, trial)
 
-    def _model_of(self, trial: FrozenTrial) -> Model:
+    def _model_of(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Model:
         """Return the model of a trial, which may be a new one."""
         continued = trial.user_attrs.get(CONTINUES)
+        if continued is not None and continued not in self._of_trial and continued < len(trials):
+            self._read(trials[continued], trials)  # a later one that was quicker
         before = self._of_trial.get(trial.number)
-        model = (
-            self._of_number.get(trial.number) if continued is None else self._of_trial[continued]
-        )
+        model = self._of_number.get(trial.number)
+        if continued is not None:
+            model = self._of_trial.get(continued)  # none if trials were copied in part
         if before is not None and before is not model:
             # It has gone on with a known model since, or left that to a quicker trial.
             before.running.discard(trial.number)
@@ -159,19 +194,34 @@ class StudyModels:
         losses, n_instances = _losses_of(trial, self._sign)
         if n_instances == 0:
             return
-        model.stopped |= STOPPED in trial.user_attrs
+        model = self._only_one(model, trial)
+        model.stopped |= is_given_up(trial)
         if n_instances <= model.n_instances:
             self.n_barren += 1
             return
         self.n_barren = 0
         self._n_taken += 1
         model.latest, model.losses, model.n_instances = trial, losses, n_instances
+        model.n_interruptions = 0
         model.violation = total_violation(trial)
-        self._of_params.setdefault(_key(trial.params), model)
+
+    def _only_one(self, model: Model, trial: FrozenTrial) -> Model:
+        """Return a trial's model, or that of other trials with the same hyperparameters."""
+        self._shapes.add(frozenset(trial.params))
+        known = self._of_params.setdefault(_key(trial.params, trial.distributions), model)
+        if known is not model and model.n_instances == 0 and model.number == trial.number:
+            del self._of_number[model.number]
+            self._of_trial[trial.number] = known
+            return known
+        return model
 
 
-def _key(params: Mapping[str, Any]) -> str:
-    return repr(sorted(params.items()))  # choices of categories need not be JSON
+def _key(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> str:
+    canonical = [
+        (name, distributions[name].to_external_repr(distributions[name].to_internal_repr(value)))
+        for name, value in params.items()
+    ]
+    return repr(sorted(canonical))  # choices of categories need not be JSON
 
 
 def _losses_of(trial: FrozenTrial, sign: int) -> tuple[dict[int, float], int]:

@@ -19,17 +19,20 @@ from optuna_robust.arguments import check_count
 from optuna_robust.sampler._search import Search
 from optuna_robust.sampler._target import kept_target
 from optuna_robust.sampler._turns import Schedule
+from optuna_robust.sampler._view import compute_constraints
 from optuna_robust.sampler._view import stop
+from optuna_robust.sampler._view import unfiltered
+from optuna_robust.trials import CONTINUES
 from optuna_robust.trials import is_recorded
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from collections.abc import Sequence
 
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+    from optuna.trial import Trial
 
     from optuna_robust.sampler._models import Model
     from optuna_robust.sampler._target import Target
@@ -138,6 +141,7 @@ class RobustnessSampler(BaseSampler):
     def set_target(self, study: Study, target: Target) -> None:
         """Say what a study looks for; ``MultiInstanceObjective`` does so at its first trial."""
         with self._lock:
+            self._ordinary.discard(study)
             search = self._searches.get(study)
             if search is None or search.target != target:
                 self._searches[study] = self._new_search(target)
@@ -163,17 +167,27 @@ class RobustnessSampler(BaseSampler):
         model = self._turns.get(study, {}).get(number, _Turn()).model
         return None if model is None or model.is_interrupted else model.latest
 
-    def latest_trial(self, study: Study, params: Mapping[str, Any]) -> FrozenTrial | None:
-        """Return the latest trial of the model with these hyperparameters; None without one."""
+    def known_trial(self, trial: Trial) -> Known | None:
+        """Return what has begun with the model that a trial has suggested; None if it is new."""
         with self._lock:
-            search = self._search(study)
-            model = None if search is None else search.models.with_params(params)
-            return None if model is None else model.latest
+            search = self._search(trial.study)
+            model = None
+            if search is not None:
+                model = search.known_model(
+                    trial.study, trial.number, trial.params, trial.distributions
+                )
+            if model is None:
+                return None
+            may_go_on = not model.stopped and not model.running - {trial.number}
+            return Known(model.latest, may_go_on)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Decide whose turn it is; called by Optuna."""
+        study = unfiltered(study)
         turn = _Turn()
         with self._lock:
+            if trial.number in self._turns.get(study, {}):
+                return  # other libraries make a trial's object twice
             search = self._search(study)
             if search is not None:
                 if self._n_trials is not None:
@@ -189,6 +203,7 @@ class RobustnessSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the distributions of a known model, or as the base sampler; called by Optuna."""
+        study = unfiltered(study)
         turn = self._turn(study, trial)
         if turn.model is not None:
             return dict(turn.model.latest.distributions)
@@ -198,6 +213,7 @@ class RobustnessSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return a known model's values, or as the base sampler; called by Optuna."""
+        study = unfiltered(study)
         turn = self._turn(study, trial)
         if turn.model is not None:
             return dict(turn.model.latest.params)
@@ -211,6 +227,7 @@ class RobustnessSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Return a known model's value, or as the base sampler; called by Optuna."""
+        study = unfiltered(study)
         turn = self._turn(study, trial)
         if turn.model is not None and param_name in turn.model.latest.params:
             return turn.model.latest.params[param_name]
@@ -226,17 +243,28 @@ class RobustnessSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Tell the base sampler of a new model; called by Optuna."""
+        study = unfiltered(study)
         with self._lock:
-            turn = self._turns.get(study, {}).pop(trial.number, _Turn())
+            turn = self._turns.get(study, {}).pop(trial.number, None)
+            if state == TrialState.COMPLETE and not is_recorded(trial):
+                self._ordinary.add(study)
+                self._warn_of_ordinary()
             search = self._search(study)
-        if turn.model is None:
-            self._base.after_trial(turn.view or study, trial, state, values)
+            if turn is None and search is not None and state == TrialState.FAIL:
+                return  # its process is dead
+            view = turn.view if turn is not None else None
+            if view is None and search is not None:
+                view = search.view(study)
+        if turn is None or turn.model is None:
+            self._base.after_trial(view or study, trial, state, values)
         if search is None:
-            self._warn_if_ordinary(trial, state)
             return
-        search.is_exhausted |= turn.view is not None and turn.view.is_stopped
-        if search.is_over():
-            stop(study)
+        if trial.user_attrs.get(CONTINUES) is not None:
+            compute_constraints(self._base, study, trial, state)
+        with self._lock:
+            search.is_exhausted |= view is not None and view.is_stopped
+            if search.is_over(study, trial):
+                stop(study)
 
     def reseed_rng(self) -> None:
         """Draw anew, since a copy of this sampler works elsewhere; called by Optuna."""
@@ -246,7 +274,7 @@ class RobustnessSampler(BaseSampler):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_searches", "_turns"):
+        for name in ("_lock", "_searches", "_turns", "_ordinary"):
             del state[name]
         return state
 
@@ -261,33 +289,58 @@ class RobustnessSampler(BaseSampler):
         self._turns: weakref.WeakKeyDictionary[Study, dict[int, _Turn]] = (
             weakref.WeakKeyDictionary()
         )
+        self._ordinary: weakref.WeakSet[Study] = weakref.WeakSet()
 
     def _search(self, study: Study) -> Search | None:
         """Return the robust search of a study; None while it is not known to be one."""
+        if study in self._ordinary:
+            return None
         search = self._searches.get(study)
-        if search is None:
+        if search is None and self._is_alone(study):
             target = kept_target(study)
             if target is not None:
-                search = self._searches[study] = Search(
-                    target, self._schedule, informed=self._informed
-                )
+                search = self._searches[study] = self._new_search(target)
         return search
 
     def _new_search(self, target: Target) -> Search:
         return Search(target, self._schedule, informed=self._informed)
 
+    def _is_alone(self, study: Study) -> bool:
+        if study.sampler is not self:
+            self._warn_once(
+                f"RobustnessSampler has no effect inside a {type(study.sampler).__name__}: give "
+                "that one to it, as its base_sampler."
+            )
+        return study.sampler is self
+
     def _turn(self, study: Study, trial: FrozenTrial) -> _Turn:
         return self._turns.get(study, {}).get(trial.number, _Turn())
 
-    def _warn_if_ordinary(self, trial: FrozenTrial, state: TrialState) -> None:
-        if state == TrialState.COMPLETE and not is_recorded(trial) and not self._warned:
+    def _warn_of_ordinary(self) -> None:
+        self._warn_once(
+            "RobustnessSampler has no effect without MultiInstanceObjective: trials train no "
+            "instances, so that the base sampler alone suggests. Wrap the objective: "
+            "study.optimize(MultiInstanceObjective(objective), …)."
+        )
+
+    def _warn_once(self, message: str) -> None:
+        if not self._warned:
             self._warned = True
-            warnings.warn(
-                "RobustnessSampler has no effect without MultiInstanceObjective: trials train no "
-                "instances, so that the base sampler alone suggests. Wrap the objective: "
-                "study.optimize(MultiInstanceObjective(objective), …).",
-                stacklevel=2,
-            )
+            warnings.warn(message, stacklevel=4)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The model that a trial has suggested is a known one.
+
+    Attributes:
+        trial: Its latest trial; a running one if it has no instance yet.
+        may_go_on: Whether the next instance may be trained: no other trial does, and the model
+            is not given up.
+    """
+
+    trial: FrozenTrial
+    may_go_on: bool
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,16 +19,21 @@ from optuna_robust.sampler._turns import model_to_repeat
 from optuna_robust.sampler._turns import Schedule
 from optuna_robust.sampler._view import all_trials
 from optuna_robust.sampler._view import as_complete
-from optuna_robust.sampler._view import inherit_constraints
+from optuna_robust.sampler._view import inherit
 from optuna_robust.sampler._view import is_enqueued
 from optuna_robust.sampler._view import ModelsStudy
 from optuna_robust.sampler._view import set_attr
 from optuna_robust.trials import CONTINUES
 from optuna_robust.trials import INTERRUPTED
+from optuna_robust.trials import is_given_up
+from optuna_robust.trials import LOSSES
 from optuna_robust.trials import PROCESS
 
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -81,7 +87,7 @@ class Search:
             if len(model.running) > 1:  # another worker wanted it at the same time
                 set_attr(study, trial, CONTINUES, None)
                 return None
-        inherit_constraints(study, trial, model.latest)
+        inherit(study, trial, model.latest)
         return model
 
     def view(self, study: Study) -> ModelsStudy:
@@ -112,14 +118,49 @@ class Search:
         model = model_to_complete(self.standing(), 0)
         return 0 if model is None else self.target.n_instances - model.n_instances
 
-    def is_over(self) -> bool:
-        """Return True if all known models are trained, and no new one is to be found."""
-        if not self.is_exhausted and self.models.n_barren < _MOST_BARREN:
+    def known_model(
+        self,
+        study: Study,
+        number: int,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+    ) -> Model | None:
+        """Return the model with just these hyperparameters, if an earlier trial has begun it.
+
+        Args:
+            study:
+                The study.
+            number:
+                Number of the trial that suggests them.
+            params:
+                The hyperparameters, perhaps not all.
+            distributions:
+                What they were suggested from.
+        """
+        if self.models.n_running() > 1:
+            self._update(study)
+        known = self.models.with_params(params, distributions)
+        return known or self.models.is_begun(number, params, distributions)
+
+    def is_over(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return True if a trial that ends was the last one to find anything to train.
+
+        Models that others train are theirs to complete.
+        """
+        if not self.is_exhausted and self.models.n_barren + 1 < _MOST_BARREN:
             return False
-        return all(
-            model.stopped or model.n_instances + len(model.running) >= self.target.n_instances
-            for model in self.models.all
-        )
+        self._update(study)
+        return not any(self._is_left(model, trial) for model in self.models.all)
+
+    def _is_left(self, model: Model, ends: FrozenTrial) -> bool:
+        """Return True if a model can be trained on after a trial that ends, still RUNNING."""
+        if model.running != {ends.number}:
+            is_known = model.is_interrupted or bool(model.losses)
+            return model.is_free and is_known and model.n_instances < self.target.n_instances
+        n_instances = max(model.n_instances, len(ends.user_attrs.get(LOSSES, [])))
+        if model.stopped or is_given_up(ends):
+            return False
+        return INTERRUPTED in ends.user_attrs or 0 < n_instances < self.target.n_instances
 
     def _update(self, study: Study) -> list[FrozenTrial]:
         trials = all_trials(study)

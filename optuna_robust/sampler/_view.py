@@ -9,6 +9,7 @@ import copy
 from typing import Any
 from typing import TYPE_CHECKING
 
+from optuna.samplers._base import _process_constraints_after_trial
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
     from collections.abc import Sequence
 
+    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
     from optuna_robust.sampler._models import Model
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # Where Optuna keeps constraints: ``constraints`` of samplers' options, ``constraints:name``.
 _CONSTRAINTS = "constraints"
 _ENQUEUED = "fixed_params"
+# What a trial is to be may be given before it suggests anything: GridSampler.
+_GIVEN = (_ENQUEUED, "grid_id", "search_space")
 
 
 class ModelsStudy(Study):
@@ -68,15 +72,46 @@ def as_complete(model: Model, values: Sequence[float]) -> FrozenTrial:
     return shown
 
 
-def inherit_constraints(study: Study, trial: FrozenTrial, earlier: FrozenTrial) -> None:
-    """Give a trial that goes on the constraints that a sampler's ``constraints_func`` computed."""
-    for key, value in _constraints(earlier).items():
+def inherit(study: Study, trial: FrozenTrial, earlier: FrozenTrial) -> None:
+    """Give a trial that goes on what samplers know of the earlier one.
+
+    That is the constraints that a ``constraints_func`` computed. Of a trial that was interrupted
+    it is also what hyperparameters it was to have: they may not all be suggested.
+    """
+    names = {_CONSTRAINTS, *_GIVEN} if earlier.state == TrialState.FAIL else {_CONSTRAINTS}
+    for key in names.intersection(earlier.system_attrs):
+        value = earlier.system_attrs[key]
         study._storage.set_trial_system_attr(trial._trial_id, key, value)
+        trial.system_attrs[key] = value
+
+
+def compute_constraints(
+    sampler: BaseSampler, study: Study, trial: FrozenTrial, state: TrialState
+) -> None:
+    """Compute the constraints of a trial that goes on as its sampler does of new models.
+
+    A model is as feasible as its worst instance.
+    """
+    function = getattr(sampler, "_constraints_func", None)
+    if function is None:
+        return
+    earlier = trial.system_attrs.get(_CONSTRAINTS)
+    _process_constraints_after_trial(function, study, trial, state)
+    later = study._storage.get_trial_system_attrs(trial._trial_id).get(_CONSTRAINTS)
+    if earlier and later and len(earlier) == len(later):
+        worst = tuple(map(max, earlier, later))
+        study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS, worst)
 
 
 def _constraints(trial: FrozenTrial) -> dict[str, Any]:
     attrs = trial.system_attrs
     return {key: value for key, value in attrs.items() if key.startswith(_CONSTRAINTS)}
+
+
+def unfiltered(study: Study) -> Study:
+    """Return a study itself: HyperbandPruner has samplers see it by parts."""
+    whole = getattr(study, "_study", study)
+    return whole if isinstance(whole, Study) else study
 
 
 def all_trials(study: Study) -> list[FrozenTrial]:
@@ -99,3 +134,8 @@ def stop(study: Study) -> None:
 def is_enqueued(trial: FrozenTrial) -> bool:
     """Return True if a trial that begins has hyperparameters already."""
     return bool(trial.params) or _ENQUEUED in trial.system_attrs
+
+
+def is_to_begin(trial: FrozenTrial) -> bool:
+    """Return True if it is known, at least in part, what model a trial was to train."""
+    return bool(trial.params) or not set(_GIVEN).isdisjoint(trial.system_attrs)
