@@ -68,9 +68,6 @@ class Arm:
         """Return why it cannot be run here; None if it can."""
         if self.package is not None and find_spec(self.package) is None:
             return f"{self.package} is not installed"
-        is_robust = isinstance(self.search, partial) and self.search.func is _robust
-        if is_robust and "RobustnessSampler" not in dir(opr):
-            return "this version of the package has no RobustnessSampler"
         return None
 
 
@@ -99,7 +96,7 @@ def _again(budget: int, n_instances: int) -> tuple[int, int]:
     left = int(_RETRAINED_SHARE * budget)
     n_models = min(_MOST_RETRAINED, max(1, left // _FEWEST_AGAIN))
     n_again = min(n_instances, max(1, left // n_models))
-    return min(left // n_again, budget - 1), n_again
+    return max(1, left // n_again), n_again
 
 
 def _mean_of_5(landscape: Landscape, seed: int, budgets: Sequence[int]) -> list[Found]:

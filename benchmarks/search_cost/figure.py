@@ -35,6 +35,8 @@ _COLORS = dict(zip(ARMS, _PALETTE, strict=True))
 _N_COLUMNS = 2
 _PANEL_HEIGHT = 330
 _ROW_HEIGHT = 26
+# Nothing is better than the best possible; where there is little to gain, shares are huge.
+_LEFT, _RIGHT = -110.0, 200.0
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,22 @@ def get_shares_figure(shares: Sequence[Versus]) -> go.Figure:
             y=[each.problem for each in of_arm],
             x=[100 * each.share.value for each in of_arm],
             error_x=_error([each.share for each in of_arm], scale=100),
+            orientation="h",
             mode="markers",
             marker={"color": _COLORS[arm], "size": 8},
         )
     budget = f" with {shares[0].budget} trainings" if shares else ""
     n_rows = len(shares) + 8
+    worst = max((100 * each.share.value for each in shares), default=0.0)
     figure.add_vline(x=0, line={"color": "#333333", "width": 1})
     figure.update_layout(
         title=f"Difference to the reference{budget}, in % of its excess; left is better",
         template="plotly_white",
         scattermode="group",
-        xaxis={"title": "% (bootstrap intervals over search seeds)"},
+        xaxis={
+            "title": "% (bootstrap intervals over search seeds)",
+            "range": [_LEFT, min(_RIGHT, max(1.2 * worst, -_LEFT))],
+        },
         yaxis={"autorange": "reversed"},
         height=max(400, _ROW_HEIGHT * n_rows),
     )
