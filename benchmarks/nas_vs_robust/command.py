@@ -164,6 +164,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
                 budgets=budgets,
                 seeds=numbers.seeds,
                 rows=card.rows.get(args.preset, ()),
+                equal_seconds=numbers.equal_seconds,
                 n_jobs=n_jobs,
             )
         finally:
@@ -202,7 +203,7 @@ def _chosen(
 ) -> tuple[Numbers, tuple[int, ...], Plan]:
     """Return the preset's numbers, with the user's in their place, and the budgets."""
     numbers = numbers_of(args.task, args.preset)
-    given = {name: getattr(args, name) for name in asdict(numbers)}
+    given = {name: getattr(args, name, None) for name in asdict(numbers)}
     numbers = replace(
         numbers, **{name: value for name, value in given.items() if value is not None}
     )

@@ -35,6 +35,7 @@ def measure(
     budgets: Sequence[int],
     seeds: int,
     rows: Sequence[str],
+    equal_seconds: bool,
     n_jobs: int,
 ) -> tuple[list[Outcome], list[Outcome], list[Row]]:
     """Do what the archive does not have, and return all that was found.
@@ -54,12 +55,14 @@ def measure(
             How many search seeds.
         rows:
             Names of fixed models.
+        equal_seconds:
+            Whether to compare at equal seconds, too, where there is one budget.
         n_jobs:
             Number of processes.
 
     Returns:
-        Outcomes at equal trainings, outcomes at equal seconds (none for one arm, for several
-        budgets, or where nothing takes time), and fixed rows.
+        Outcomes at equal trainings, outcomes at equal seconds (none for one arm, or where nothing
+        takes time), and fixed rows.
     """
     searches = [
         Search(arm, seed, trainings)
@@ -73,7 +76,7 @@ def measure(
     _finish(archive, bench, pieces, n_jobs=n_jobs)
     outcomes = [archive.outcome(search) for search in searches]
     rows_found = [archive.row(name) for name in rows]
-    shorter = _shorter(outcomes) if len(budgets) == 1 else {}
+    shorter = _shorter(outcomes) if equal_seconds and len(budgets) == 1 else {}
     if not shorter:
         return outcomes, [], rows_found
     pieces = [Piece(each, _timed_plan(plan)) for each in shorter.values()]

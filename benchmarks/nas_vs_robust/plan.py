@@ -70,18 +70,22 @@ def fewest_trainings(arm: ArmName) -> int:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A preset: a plan but for the task's sample sizes, with budget, seeds and arms."""
+    """A preset: a plan but for the task's sample sizes, with budget, seeds and arms.
+
+    Equal seconds: whether searches are run again for a comparison at equal seconds.
+    """
 
     trainings: int
     n_instances: int
     confirmations: int
     seeds: int
     arms: tuple[ArmName, ...]
+    equal_seconds: bool = True
 
 
 PRESETS: Mapping[Preset, Numbers] = {
     # Minutes on 2 cores.
-    "quick": Numbers(100, 10, 20, seeds=8, arms=("nas", "robust")),
+    "quick": Numbers(100, 10, 20, seeds=8, arms=("nas", "robust"), equal_seconds=False),
     # About 90 minutes on 2 cores.
     "standard": Numbers(
         100, 10, 50, seeds=10, arms=("nas", "nas-retrained", "robust", "robust-select")
@@ -89,7 +93,7 @@ PRESETS: Mapping[Preset, Numbers] = {
     # Meant for a GPU.
     "paper": Numbers(1000, 20, 100, seeds=20, arms=ARMS),
 }
-# Where a task has numbers of its own.
+# Where a task has numbers of its own: trainings, instances, seeds, arms …
 _OF_TASKS: Mapping[tuple[str, Preset], Mapping[str, Any]] = {
     ("cartpole", "standard"): {"seeds": 20, "arms": ("nas", "nas-retrained", "robust")},
 }

@@ -85,7 +85,7 @@ def suggest_model(trial: BaseTrial) -> Model:
         entropy_bonus=trial.suggest_float("entropy_bonus", 1e-5, 0.1, log=True),
         width=trial.suggest_int("width", 8, 64, log=True),
         rollout_length=trial.suggest_int("rollout_length", 16, 128, log=True),
-        n_epochs=trial.suggest_int("n_epochs", 1, 8),
+        n_epochs=trial.suggest_int("n_epochs", 1, 6),
         clip_range=trial.suggest_float("clip_range", 0.05, 0.4),
     )
 

@@ -134,7 +134,7 @@ def test_the_search_space_can_be_searched(task):
     for _ in range(5):
         model = task.suggest(study.ask())
         assert 0.8 <= model.discount < 1.0
-        assert 1 <= model.n_epochs <= 8
+        assert 1 <= model.n_epochs <= 6
     assert len(study.trials[0].params) == 8
 
 

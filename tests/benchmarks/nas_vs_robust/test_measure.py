@@ -42,7 +42,7 @@ def done(monkeypatch):
     return pieces
 
 
-def run(tmp_path, arms, seeds=1, rows=("good",), budgets=(60,)):
+def run(tmp_path, arms, seeds=1, rows=("good",), budgets=(60,), equal_seconds=True):
     kept = archive.Archive(tmp_path / "some.db", {"a": 1})
     found = measure.measure(
         kept,
@@ -52,6 +52,7 @@ def run(tmp_path, arms, seeds=1, rows=("good",), budgets=(60,)):
         budgets=budgets,
         seeds=seeds,
         rows=rows,
+        equal_seconds=equal_seconds,
         n_jobs=1,
     )
     kept.close()
@@ -91,6 +92,11 @@ def test_with_a_faster_arm_the_others_are_shortened_anew(done, tmp_path, monkeyp
 
 def test_one_arm_alone_is_not_compared_by_time(done, tmp_path):
     _, timed, _ = run(tmp_path, ("robust",))
+    assert timed == []
+
+
+def test_presets_may_do_without_a_comparison_by_time(done, tmp_path):
+    _, timed, _ = run(tmp_path, ("nas", "robust"), equal_seconds=False)
     assert timed == []
 
 
