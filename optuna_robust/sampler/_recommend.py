@@ -14,7 +14,9 @@ import numpy as np
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import is_better
 from optuna_robust.sampler._models import StudyModels
+from optuna_robust.sampler._standing import Standing
 from optuna_robust.sampler._standing import standing
 from optuna_robust.sampler._target import kept_target
 
@@ -119,8 +121,8 @@ def recommend(
     if not any(model.losses for model in models.all):
         raise ValueError(f"The study {study.study_name!r} has no instance with a loss yet.")
     found = standing(models.all, target)
-    best = found.best(np.ones(len(found.models), dtype=bool))
-    row = found.models.index(best)
+    row = _first_of_the_best(found)
+    best = found.models[row]
     known = bool(found.posteriors)
     return Recommendation(
         params=dict(best.latest.params),
@@ -132,3 +134,16 @@ def recommend(
         n_missing=int(found.n_missing()[row]),
         criterion=target.criteria[0].name,
     )
+
+
+def _first_of_the_best(found: Standing) -> int:
+    """Return the row of the best model; of tied ones that which was complete first, as Optuna."""
+    best = found.best(np.ones(len(found.models), dtype=bool))
+    row = found.models.index(best)
+    tied = (found.n_missing() == 0) & ~is_better(found.values[row, 0], found.values[:, 0])
+    rows = [
+        each
+        for each in np.flatnonzero(tied).tolist()
+        if found.models[each].violation == best.violation
+    ]
+    return min(rows, key=lambda each: found.models[each].latest.number, default=row)
