@@ -45,7 +45,6 @@ from optuna_robust.objective._judge import make_judge
 from optuna_robust.objective._trial_instances import Train
 from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
-from optuna_robust.objective._turn import go_on_with
 from optuna_robust.objective._turn import SuggestedAgain
 from optuna_robust.objective._turn import train_new
 from optuna_robust.parallel import check_instances_per_call
@@ -273,7 +272,6 @@ class MultiInstanceObjective:
         try:
             self._take_turn(run, pool, train)
         except SuggestedAgain as again:
-            go_on_with(trial, again.known.trial)
             run.take_over(again.known.trial)
             if again.known.may_go_on:
                 self._take_turn(run, pool, partial(self._train_here, trial))

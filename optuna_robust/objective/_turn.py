@@ -9,11 +9,8 @@ from functools import partial
 from typing import Any
 from typing import TYPE_CHECKING
 
-from optuna_robust.trials import CONTINUES
-
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
     from optuna.trial import Trial
 
     from optuna_robust.evaluation import Outcome
@@ -32,11 +29,6 @@ class SuggestedAgain(BaseException):  # like GeneratorExit, no error, and not ca
 
     def __init__(self, known: Known) -> None:
         self.known = known
-
-
-def go_on_with(trial: Trial, earlier: FrozenTrial) -> None:
-    """Make a trial that has suggested a known model's hyperparameters one of that model."""
-    trial.set_user_attr(CONTINUES, earlier.number)
 
 
 def train_new(sampler: RobustnessSampler, trial: Trial, train: Train) -> Train:
@@ -61,7 +53,7 @@ def _is_known(
     is_known: Callable[[Mapping[str, Any]], bool] | None,
     params: Mapping[str, Any],
 ) -> bool:
-    known = sampler.known_trial(trial)
+    known = sampler.known(trial)
     if known is not None:
         raise SuggestedAgain(known)
     return is_known is not None and is_known(params)

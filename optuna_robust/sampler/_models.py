@@ -137,19 +137,17 @@ class StudyModels:
         """
         return self._of_params.get(_key(params, distributions))
 
-    def is_begun(
-        self, number: int, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
-    ) -> Model | None:
-        """Return the model with just these hyperparameters that an earlier trial has begun.
+    def is_begun(self, trial: FrozenTrial) -> Model | None:
+        """Return the model that an earlier trial has begun with a trial's hyperparameters.
 
-        A trial may not have suggested all of them yet. So models are compared only if finished
-        ones have hyperparameters of these names.
+        These may not be all yet. So models are compared only if finished ones have
+        hyperparameters of these names.
         """
-        if frozenset(params) not in self._shapes:
+        if frozenset(trial.params) not in self._shapes:
             return None
-        key = _key(params, distributions)
+        key = _key(trial.params, trial.distributions)
         for model in self._of_number.values():
-            if model.number < number and model.running and model.n_instances == 0:
+            if model.number < trial.number and model.running and model.n_instances == 0:
                 first = model.first
                 if _key(first.params, first.distributions) == key:
                     return model

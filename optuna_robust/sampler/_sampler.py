@@ -19,6 +19,7 @@ from optuna_robust.arguments import check_count
 from optuna_robust.sampler._search import Search
 from optuna_robust.sampler._target import kept_target
 from optuna_robust.sampler._turns import Schedule
+from optuna_robust.sampler._view import as_suggested
 from optuna_robust.sampler._view import compute_constraints
 from optuna_robust.sampler._view import stop
 from optuna_robust.sampler._view import unfiltered
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from optuna_robust.sampler._models import Model
     from optuna_robust.sampler._target import Target
     from optuna_robust.sampler._view import ModelsStudy
+
+
+# A thread that has nothing to train looks so often whether others' trials have ended, seconds.
+_LOOK_AGAIN = 0.02
 
 
 class RobustnessSampler(BaseSampler):
@@ -167,18 +172,15 @@ class RobustnessSampler(BaseSampler):
         model = self._turns.get(study, {}).get(number, _Turn()).model
         return None if model is None or model.is_interrupted else model.latest
 
-    def known_trial(self, trial: Trial) -> Known | None:
-        """Return what has begun with the model that a trial has suggested; None if it is new."""
+    def known(self, trial: Trial) -> Known | None:
+        """Make a trial that has suggested a known model one of that; None if it is a new one."""
+        study, suggested = trial.study, as_suggested(trial)
         with self._lock:
-            search = self._search(trial.study)
-            model = None
-            if search is not None:
-                model = search.known_model(
-                    trial.study, trial.number, trial.params, trial.distributions
-                )
-            if model is None:
+            search = self._search(study)
+            model = None if search is None else search.known_model(study, suggested)
+            if search is None or model is None:
                 return None
-            may_go_on = not model.stopped and not model.running - {trial.number}
+            may_go_on = search.go_on(study, suggested, model)
             return Known(model.latest, may_go_on)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -193,7 +195,12 @@ class RobustnessSampler(BaseSampler):
                 if self._n_trials is not None:
                     search.n_left = self._n_trials - trial.number
                 seeds = np.random.SeedSequence(self._entropy, spawn_key=(trial.number,))
-                model = search.model_to_train(study, trial, np.random.default_rng(seeds))
+                while True:
+                    model = search.model_to_train(study, trial, np.random.default_rng(seeds))
+                    if model is not None or not search.must_wait(study, trial):
+                        break
+                    self._ended.wait(_LOOK_AGAIN)
+                search.begin(study, trial)
                 turn = _Turn(model, None if model is not None else search.view(study))
             self._turns.setdefault(study, {})[trial.number] = turn
         if turn.model is None:
@@ -274,7 +281,7 @@ class RobustnessSampler(BaseSampler):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_searches", "_turns", "_ordinary"):
+        for name in ("_lock", "_ended", "_searches", "_turns", "_ordinary"):
             del state[name]
         return state
 
@@ -285,6 +292,7 @@ class RobustnessSampler(BaseSampler):
 
     def _forget(self) -> None:
         self._lock = threading.RLock()
+        self._ended = threading.Condition(self._lock)
         self._searches: weakref.WeakKeyDictionary[Study, Search] = weakref.WeakKeyDictionary()
         self._turns: weakref.WeakKeyDictionary[Study, dict[int, _Turn]] = (
             weakref.WeakKeyDictionary()
@@ -335,8 +343,8 @@ class Known:
 
     Attributes:
         trial: Its latest trial; a running one if it has no instance yet.
-        may_go_on: Whether the next instance may be trained: no other trial does, and the model
-            is not given up.
+        may_go_on: Whether its next instance may be trained: no other trial does, and it is not
+            given up.
     """
 
     trial: FrozenTrial

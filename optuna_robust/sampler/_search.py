@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from optuna_robust.sampler._view import all_trials
 from optuna_robust.sampler._view import as_complete
 from optuna_robust.sampler._view import inherit
 from optuna_robust.sampler._view import is_enqueued
+from optuna_robust.sampler._view import is_in_loop
 from optuna_robust.sampler._view import ModelsStudy
 from optuna_robust.sampler._view import set_attr
 from optuna_robust.trials import CONTINUES
@@ -31,9 +31,6 @@ from optuna_robust.trials import PROCESS
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -65,6 +62,7 @@ class Search:
         self._keeper = StandingKeeper(target, informed=informed)
         self._standing: Standing | None = None
         self._shown: dict[int, FrozenTrial] = {}
+        self._here: set[int] = set()  # running trials of optimizations in this process
 
     def model_to_train(
         self, study: Study, trial: FrozenTrial, rng: np.random.Generator
@@ -74,21 +72,52 @@ class Search:
         The trial then has what says so among its user attributes: another worker leaves the
         model alone.
         """
-        set_attr(study, trial, PROCESS, list(vars(this_process()).values()))
+        if not self._is_announced(trial):
+            set_attr(study, trial, PROCESS, list(vars(this_process()).values()))
         self._update(study)
         if is_enqueued(trial):
             return None
         model = self._chosen(trial, rng)
         if model is None:
             return None
-        set_attr(study, trial, CONTINUES, model.latest.number)
-        if self.models.n_running() > 1:
-            self._update(study)
-            if len(model.running) > 1:  # another worker wanted it at the same time
-                set_attr(study, trial, CONTINUES, None)
-                return None
+        if not self._claims(study, trial, model):
+            set_attr(study, trial, CONTINUES, None)
+            return None
         inherit(study, trial, model.latest)
         return model
+
+    def known_model(self, study: Study, trial: FrozenTrial) -> Model | None:
+        """Return the model that a trial has suggested, if an earlier trial has begun it.
+
+        Args:
+            study:
+                The study.
+            trial:
+                The trial, which may not have suggested everything yet.
+        """
+        if self.models.n_running() > 1:
+            self._update(study)
+        known = self.models.with_params(trial.params, trial.distributions)
+        return known or self.models.is_begun(trial)
+
+    def go_on(self, study: Study, trial: FrozenTrial, model: Model) -> bool:
+        """Make a trial that has suggested a known model one of that model.
+
+        Returns:
+            Whether it may train the model: not if another trial does, or the model is given up.
+        """
+        is_claimed = self._claims(study, trial, model)
+        inherit(study, trial, model.latest)
+        return is_claimed and not model.stopped
+
+    def _claims(self, study: Study, trial: FrozenTrial, model: Model) -> bool:
+        """Say that a trial trains a model; returns False if another one does.
+
+        Both say so first, and look then: they may both leave it, but never both train it.
+        """
+        set_attr(study, trial, CONTINUES, model.latest.number)
+        self._update(study)
+        return model.running <= {trial.number}
 
     def view(self, study: Study) -> ModelsStudy:
         """Return the study as the base sampler shall see it."""
@@ -118,39 +147,36 @@ class Search:
         model = model_to_complete(self.standing(), 0)
         return 0 if model is None else self.target.n_instances - model.n_instances
 
-    def known_model(
-        self,
-        study: Study,
-        number: int,
-        params: Mapping[str, Any],
-        distributions: Mapping[str, BaseDistribution],
-    ) -> Model | None:
-        """Return the model with just these hyperparameters, if an earlier trial has begun it.
+    def must_wait(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return True if there is nothing to train until another thread's trial ends."""
+        at_end = self.is_exhausted or self.models.n_barren >= _MOST_BARREN
+        if not at_end or is_enqueued(trial) or not is_in_loop(study):
+            return False
+        return bool(self._trained_here(trial))
 
-        Args:
-            study:
-                The study.
-            number:
-                Number of the trial that suggests them.
-            params:
-                The hyperparameters, perhaps not all.
-            distributions:
-                What they were suggested from.
-        """
-        if self.models.n_running() > 1:
-            self._update(study)
-        known = self.models.with_params(params, distributions)
-        return known or self.models.is_begun(number, params, distributions)
+    def begin(self, study: Study, trial: FrozenTrial) -> None:
+        """Take note of a trial that begins, whoever's turn it is."""
+        if is_in_loop(study):
+            self._here.add(trial.number)
 
     def is_over(self, study: Study, trial: FrozenTrial) -> bool:
         """Return True if a trial that ends was the last one to find anything to train.
 
-        Models that others train are theirs to complete.
+        Models that other processes train are theirs to complete; threads stop together.
         """
         if not self.is_exhausted and self.models.n_barren + 1 < _MOST_BARREN:
             return False
         self._update(study)
-        return not any(self._is_left(model, trial) for model in self.models.all)
+        is_left = any(self._is_left(model, trial) for model in self.models.all)
+        return not is_left and not self._trained_here(trial)
+
+    def _trained_here(self, trial: FrozenTrial) -> set[int]:
+        """Return the numbers of other trials that threads of this process train."""
+        self._here &= {number for model in self.models.all for number in model.running}
+        return self._here - {trial.number}
+
+    def _is_announced(self, trial: FrozenTrial) -> bool:
+        return trial.user_attrs.get(PROCESS) == list(vars(this_process()).values())
 
     def _is_left(self, model: Model, ends: FrozenTrial) -> bool:
         """Return True if a model can be trained on after a trial that ends, still RUNNING."""

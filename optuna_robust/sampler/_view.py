@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
+    from optuna.trial import Trial
 
     from optuna_robust.sampler._models import Model
 
@@ -108,6 +109,11 @@ def _constraints(trial: FrozenTrial) -> dict[str, Any]:
     return {key: value for key, value in attrs.items() if key.startswith(_CONSTRAINTS)}
 
 
+def as_suggested(trial: Trial) -> FrozenTrial:
+    """Return a trial as far as it has suggested; what is set there, the trial sees."""
+    return trial._cached_frozen_trial
+
+
 def unfiltered(study: Study) -> Study:
     """Return a study itself: HyperbandPruner has samplers see it by parts."""
     whole = getattr(study, "_study", study)
@@ -125,9 +131,14 @@ def set_attr(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
     trial.user_attrs[key] = value
 
 
+def is_in_loop(study: Study) -> bool:
+    """Return True if this thread optimizes a study, so that each of its trials ends by itself."""
+    return bool(study._thread_local.in_optimize_loop)
+
+
 def stop(study: Study) -> None:
     """Stop a study, if it is being optimized."""
-    if study._thread_local.in_optimize_loop:
+    if is_in_loop(study):
         study.stop()
 
 
