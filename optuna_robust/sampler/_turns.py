@@ -77,9 +77,9 @@ def model_to_repeat(
 def model_to_complete(standing: Standing, n_left: int) -> Model | None:
     """Return the model whose missing instances are trained next, when the end is near.
 
-    The best of the models that can be completed must be, if just so many trainings are left. A
-    new model could not be completed within fewer than ``n_instances``: these go to the model that
-    is the likeliest to be the best of those that can.
+    That is when the model that is expected to be the best can be completed, and should it fall
+    behind, one more. Then the best of those that can be completed within what is left is trained,
+    and when it is complete, the likeliest one to be better.
 
     Args:
         standing:
@@ -93,13 +93,14 @@ def model_to_complete(standing: Standing, n_left: int) -> Model | None:
     missing = standing.n_missing()
     is_open = standing.is_free() & (missing > 0)
     may_win = is_open | (missing == 0)
-    reachable = may_win & (missing <= max(n_left, 0))
-    if not reachable.any():
-        return standing.best(may_win) if n_left < standing.n_instances and may_win.any() else None
-    best = standing.best(reachable)
-    if 0 < standing.n_instances - best.n_instances >= n_left:
-        return best
-    if n_left > standing.n_instances:
+    if not may_win.any():
         return None
+    n_to_complete = standing.n_instances - standing.best(may_win).n_instances
+    if n_left > n_to_complete + standing.n_instances:
+        return None
+    reachable = may_win & (missing <= max(n_left, 0))
+    best = standing.best(reachable if reachable.any() else may_win)
+    if best.n_instances < standing.n_instances:
+        return best
     chances = np.where(reachable & is_open, standing.chances_of_best(), 0.0)
     return standing.models[int(np.argmax(chances))] if chances.max() > _LEAST_CHANCE else None
