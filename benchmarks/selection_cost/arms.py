@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 import warnings
 
@@ -19,6 +21,7 @@ from optuna_robust.criteria import rank_models
 from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.elimination import get_rule
+from optuna_robust.elimination import RaceRule
 from optuna_robust.elimination import RULES
 
 
@@ -44,6 +47,7 @@ class Terms:
         n_instances: How many instances a model has.
         tolerance: How much worse than the best a model may be.
         has_ties: Whether losses are rounded, so that some are equal.
+        models: Hyperparameters of every model, if they are known.
     """
 
     criterion: Criterion
@@ -51,6 +55,7 @@ class Terms:
     n_instances: int
     tolerance: float
     has_ties: bool
+    models: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,13 @@ def _test_arms(terms: Terms, name: str, kind: str) -> Iterator[Arm]:
 def _race_arms(terms: Terms) -> Iterator[Arm]:
     for alpha in _RACE_ALPHAS:
         options: dict[str, Any] = {"n_instances": terms.n_instances, "tolerance": terms.tolerance}
-        rule = get_rule(RACE, criterion=terms.criterion, alpha=alpha, **options)
-        yield Arm(f"{RACE} alpha={alpha:g}", RACE, _Race(rule))
+        plain = RaceRule(criterion=terms.criterion, alpha=alpha, **options)
+        if terms.models is None:
+            yield Arm(f"{RACE} alpha={alpha:g}", RACE, _Race(plain))
+            continue
+        informed = replace(plain, models=terms.models)
+        yield Arm(f"{RACE} alpha={alpha:g}", RACE, _Race(informed))
+        yield Arm(f"{RACE}-plain alpha={alpha:g}", RACE, _Race(plain))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol
 import zlib
 
@@ -65,6 +67,10 @@ class Problem(Protocol):
     def replay_share(self) -> float:
         """The share of the replays that it gets."""
 
+    @property
+    def models(self) -> tuple[Mapping[str, Any], ...] | None:
+        """Hyperparameters of every model, if they are known."""
+
     def draw(self, rng: np.random.Generator) -> Draw:
         """Return the losses of one replay."""
 
@@ -106,6 +112,15 @@ class TableProblem:
         """Whether losses are rounded, so that some are equal."""
         return len(np.unique(self.table.losses)) < self.table.losses.size
 
+    @property
+    def models(self) -> tuple[Mapping[str, Any], ...] | None:
+        """Hyperparameters of every model: numbers where cells are; empty cells are none."""
+        models = tuple(
+            {name: _value(cell) for name, cell in model.items() if cell}
+            for model in self.table.hyperparameters
+        )
+        return models if any(models) else None
+
     def draw(self, rng: np.random.Generator) -> Draw:
         """Return the losses of one replay."""
         return Draw(self.table.losses[:, rng.permutation(self.n_instances)], None)
@@ -143,9 +158,21 @@ class FamilyProblem:
         """The share of the replays that it gets."""
         return FAMILIES[self.name].replay_share
 
+    @property
+    def models(self) -> tuple[Mapping[str, Any], ...] | None:
+        """Hyperparameters of every model, if it has some."""
+        return FAMILIES[self.name].models
+
     def draw(self, rng: np.random.Generator) -> Draw:
         """Return the losses of one replay."""
         return Draw(*FAMILIES[self.name].draw(rng))
+
+
+def _value(cell: str) -> float | str:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 def generator(problem: Problem, replay: int, *, seed: int) -> np.random.Generator:

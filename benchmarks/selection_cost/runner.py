@@ -180,7 +180,14 @@ def _replay(
 ) -> list[_Record]:
     criterion = get_criterion(criterion_name)
     tolerance = plan.tolerance_of(problem)
-    terms = Terms(criterion, problem.n_models, problem.n_instances, tolerance, problem.has_ties)
+    terms = Terms(
+        criterion,
+        problem.n_models,
+        problem.n_instances,
+        tolerance,
+        problem.has_ties,
+        problem.models,
+    )
     arms = [*rule_arms(terms), *peer_arms(terms)]
     records = []
     for number in numbers:

@@ -7,6 +7,7 @@ from optuna_robust.comparison._additive import AdditiveFit
 from optuna_robust.comparison._additive import effects_uncertainty
 from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._best import Contest
+from optuna_robust.comparison._completion import completed_criterion
 from optuna_robust.comparison._completion import criterion_posterior
 from optuna_robust.comparison._completion import CriterionPosterior
 from optuna_robust.comparison._confirmation import holm
@@ -66,6 +67,7 @@ __all__ = [
     "bootstrap_interval",
     "check_models",
     "compare_with_reference",
+    "completed_criterion",
     "criterion_posterior",
     "detectable_effect",
     "difference_p_value",

@@ -131,7 +131,8 @@ def criterion_posterior(
             An earlier fit of these models, instead of a new one: of models that have more losses
             since then, and of those appended to them, which must not have been in it, levels and
             variances are computed with its effects and priors. Nothing but the models that are
-            asked about is looked at.
+            asked about is looked at. ``features`` are those of the models that were
+            appended; the others' may be anything.
         fresh:
             Whether to ask for the criterion of other instances than those that were trained.
 
@@ -140,8 +141,8 @@ def criterion_posterior(
         that of a model that nobody knows. The draws are the same for all models and calls.
 
     Raises:
-        ValueError: If the losses do not tell the noise (:func:`tells_noise`), or ``features`` are
-            given with a ``fit`` that should have them.
+        ValueError: If the losses do not tell the noise (:func:`tells_noise`), or shapes do not
+            fit.
 
     Example:
         >>> import numpy as np
@@ -160,27 +161,73 @@ def criterion_posterior(
             fit = fit_random_levels(given, common_instances=common_instances)
         else:
             fit = fit_informed_levels(given, features, common_instances=common_instances)
-        fit = fit if chosen is None else fit.of(chosen)
-        given = given if chosen is None else given[chosen]
-    elif features is not None:
-        raise ValueError("features are for a new fit; with fit=, give them to that.")
-    else:
-        given = given if chosen is None else given[chosen]
-        given = np.where(usable(given) | np.isnan(given), given, np.inf)
-        fit = updated_levels(fit, given, chosen)
+        if chosen is not None:
+            given, fit = given[chosen], fit.of(chosen)
+        return completed_criterion(fit, given, criterion, n_instances, fresh=fresh)
+    if chosen is None:
+        chosen = np.arange(len(given))
+    prediction = None
+    later = chosen[chosen >= len(fit.means)]
+    if features is not None and fit.prediction is not None and len(later):
+        prediction = fit.prediction.of(np.asarray(features, dtype=np.float64)[later])
+    fit = updated_levels(fit, given[chosen], chosen, prediction=prediction)
+    return completed_criterion(fit, given[chosen], criterion, n_instances, fresh=fresh)
+
+
+def completed_criterion(
+    levels: RandomLevels,
+    losses: npt.ArrayLike,
+    criterion: Criterion,
+    n_instances: int,
+    *,
+    fresh: bool = False,
+) -> CriterionPosterior:
+    """Return what the criterion of models will be, from their fitted levels.
+
+    Args:
+        levels:
+            Of these models, as :func:`~optuna_robust.comparison.fit_random_levels` or
+            :func:`~optuna_robust.comparison.updated_levels` return them.
+        losses:
+            Of these models, shape ``(n_models, n)``.
+        criterion:
+            As for :func:`criterion_posterior`.
+        n_instances:
+            As for :func:`criterion_posterior`.
+        fresh:
+            As for :func:`criterion_posterior`.
+
+    Raises:
+        ValueError: If there are not as many models as levels.
+
+    Example:
+        >>> import numpy as np
+        >>> from optuna_robust.comparison import completed_criterion
+        >>> from optuna_robust.comparison import fit_random_levels
+        >>> from optuna_robust.criteria import get_criterion
+        >>> losses = np.array([[0.1, 0.2], [0.2, 0.2], [0.4, np.nan], [0.5, np.nan]])
+        >>> fit = fit_random_levels(losses)
+        >>> completed_criterion(fit, losses, get_criterion("mean"), 2, fresh=True).mean.round(1)
+        array([0.2, 0.2, 0.4, 0.4])
+    """
+    given = np.asarray(losses, dtype=np.float64)[:, :n_instances]
+    if len(given) != len(levels.means):
+        raise ValueError(
+            f"losses must be those of {len(levels.means)} models, but were of {len(given)}."
+        )
+    given = np.where(usable(given) | np.isnan(given), given, np.inf)
     matrix = np.full((len(given), n_instances), np.nan)
     matrix[:, : given.shape[1]] = given
     if fresh:
         matrix = np.where(np.isinf(matrix), matrix, np.nan)
-    imputed = imputation(fit, n_instances, fresh=fresh)
+    imputed = imputation(levels, n_instances, fresh=fresh)
     if criterion == CRITERIA["mean"]:
         means, stds = _mean_completed(matrix, imputed)
-        return CriterionPosterior(imputed.weights, means, stds)
-    if fresh and CRITERIA.get(criterion.name) == criterion and not np.isinf(matrix).any():
+    elif fresh and CRITERIA.get(criterion.name) == criterion and not np.isinf(matrix).any():
         means, stds = _fresh(imputed, criterion, n_instances)
-        return CriterionPosterior(imputed.weights, means, stds)
-    is_informed = fit.prior.weights.shape[1] > 1
-    means, stds = _all_completed(matrix, imputed, criterion, is_informed=is_informed)
+    else:
+        is_informed = levels.prior.weights.shape[1] > 1
+        means, stds = _all_completed(matrix, imputed, criterion, is_informed=is_informed)
     return CriterionPosterior(imputed.weights, means, stds)
 
 

@@ -14,12 +14,15 @@ from optuna_robust.criteria import FloatArray
 
 # Greatest weight of what hyperparameters say: models that beat all that are like them exist.
 _MOST_INFORMED = 0.9
-_SHARES = np.linspace(0.0, _MOST_INFORMED, 10)
+# They inform, or they do not.
+_SHARES = np.array([0.0, _MOST_INFORMED])
 # Standard deviations that are tried, relative to those of the predictions.
 _SCALES = np.geomspace(0.2, 4.0, 16)
-# Log-normal prior of the scale, and normal one of the slope, both around 1.
-_SCALE_STD = 0.7
-_SLOPE_STD = 0.5
+# Log-normal prior of the scale, and normal one of the slope, both around 1. The intercept is 0
+# for predictions without bias; in units of their standard deviation.
+_SCALE_STD = 0.5
+_SLOPE_STD = 0.25
+_INTERCEPT_STD = 0.1
 _N_ITERATIONS = 3
 # Models so many standard deviations worse than the mean of all have diverged.
 _DIVERGED = 4.0
@@ -174,7 +177,7 @@ def informed_prior(
     share, scale2, a, b = 0.5, 1.0, 0.0, 1.0
     for _ in range(_N_ITERATIONS):
         # Weighted least squares with the responsibilities of the mixture (Dempster, Laird &
-        # Rubin 1977), the slope drawn to 1.
+        # Rubin 1977), drawn to the prediction as it is.
         informed_log = _log_normal(y - a - b * x, scale2 * variance + error)
         with np.errstate(divide="ignore"):
             odds = np.log(share) + informed_log - np.log1p(-share) - plain_log
@@ -183,12 +186,14 @@ def informed_prior(
         total = float(weights.sum())
         if not total > 0.0:
             return plain
-        x_mean, y_mean = float(weights @ x) / total, float(weights @ y) / total
-        precision = 1.0 / _SLOPE_STD**2
-        b = (float(weights @ ((x - x_mean) * (y - y_mean))) + precision) / (
-            float(weights @ (x - x_mean) ** 2) + precision
+        centre = float(weights @ x) / total
+        gap = 1.0 / (_INTERCEPT_STD**2 * float(np.median(variance)))
+        rise = 1.0 / _SLOPE_STD**2
+        middle = (float(weights @ y) + gap * centre) / (total + gap)
+        b = (float(weights @ ((x - centre) * (y - middle))) + rise) / (
+            float(weights @ (x - centre) ** 2) + rise
         )
-        a = y_mean - b * x_mean
+        a = middle - b * centre
         # Share and scale: posterior means on a grid.
         spread = _SCALES[:, None] ** 2 * variance + error
         informed = np.exp(_log_normal(y - a - b * x, spread) - plain_log)

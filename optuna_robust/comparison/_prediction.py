@@ -19,7 +19,7 @@ FEWEST_MODELS = 12
 # The parameters of the kernel are fitted to so many models, evenly spread over their ranks ...
 _N_FOR_KERNEL = 256
 # ... and so many models stand for all (inducing points).
-_N_INDUCING = 512
+_N_INDUCING = 256
 _MOST_ITERATIONS = 40
 _JITTER = 1e-6
 # Log-normal priors of the parameters: mean and standard deviation of their logarithms.
@@ -80,15 +80,19 @@ class LevelPrediction:
 
         Args:
             features:
-                Of the models, shape ``(n_models, n_features)``.
+                Of the models, shape ``(n_models, n_features)``; NaN = not known: then the mean
+                is the median of all, and the standard deviation infinite.
         """
         new = np.asarray(features, dtype=np.float64)
+        mean = np.full(len(new), float(np.median(self.mean)))
+        std = np.full(len(new), np.inf)
         if self._state is None or self.kernel is None:
-            return LevelPrediction(
-                np.full(len(new), np.median(self.mean)), np.full(len(new), np.inf), None
-            )
-        mean, variance = self._state.predict(new, self.kernel)
-        return LevelPrediction(mean, np.sqrt(variance), self.kernel)
+            return LevelPrediction(mean, std, None)
+        known = ~np.isnan(new).any(axis=1)
+        if known.any():
+            mean[known], variance = self._state.predict(new[known], self.kernel)
+            std[known] = np.sqrt(variance)
+        return LevelPrediction(mean, std, self.kernel)
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def predict_levels(
     A Gaussian process (Rasmussen & Williams 2006) whose kernel has effects of every feature and
     their interactions. Its parameters are those of greatest posterior density; a feature that
     says nothing gets no weight. A model's own loss is left out of its prediction (equations 5.10
-    and 5.12), but for its part in these few parameters. Of more than 512 models, so many stand
+    and 5.12), but for its part in these few parameters. Of more than 256 models, so many stand
     for all (Snelson & Ghahramani 2006), and the cost is linear in models.
 
     Losses much worse than the median are clipped: how bad the bad are says nothing on the good.

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from optuna_robust.comparison._additive import AdditiveFit
 from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._additive import usable
 from optuna_robust.comparison._level_prior import informed_prior
@@ -142,23 +143,51 @@ def fit_random_levels(
         >>> round(fit.level_mean, 1), round(fit.level_variance**0.5, 1)
         (0.5, 0.2)
     """
+    matrix, start = _started(losses, common_instances=common_instances)
+    plain = _fit(matrix, start, common_instances=common_instances)
+    if prediction is None:
+        return plain
+    return _fit(
+        matrix, start, common_instances=common_instances, prediction=prediction, plain=plain
+    )
+
+
+def _started(losses: npt.ArrayLike, *, common_instances: bool) -> tuple[FloatArray, AdditiveFit]:
+    """Return the losses, and the fit with fixed levels of models that have two; checks them."""
     matrix = np.asarray(losses, dtype=np.float64)
     if matrix.ndim != 2:
         raise ValueError(
             f"losses must have the shape (n_models, n_instances), but had {matrix.shape}."
         )
     finite = usable(matrix)
-    n = np.count_nonzero(finite, axis=1)
-    several = n >= 2
+    several = np.count_nonzero(finite, axis=1) >= 2
     if not tells_noise(matrix, common_instances=common_instances):
         raise ValueError(
             "losses must tell the noise: with common instances two models with two finite losses "
             "of the same instances, else a model with two."
         )
-    known = np.where(finite, matrix, 0.0)
     start = fit_additive(
         np.where(finite, matrix, np.nan)[several], common_instances=common_instances
     )
+    return matrix, start
+
+
+def _fit(
+    matrix: FloatArray,
+    start: AdditiveFit,
+    *,
+    common_instances: bool,
+    prediction: LevelPrediction | None = None,
+    plain: RandomLevels | None = None,
+) -> RandomLevels:
+    """Return the fit, which begins with fixed levels of the models that have two losses.
+
+    With a prediction, ``plain`` is the fit without.
+    """
+    finite = usable(matrix)
+    n = np.count_nonzero(finite, axis=1)
+    several = n >= 2
+    known = np.where(finite, matrix, 0.0)
     s2, df = np.full(len(matrix), np.nan), np.zeros(len(matrix))
     s2[several], df[several] = start.s2, start.df
     effects = np.zeros(matrix.shape[1])
@@ -169,8 +198,9 @@ def fit_random_levels(
         variances = _roughly_moderated(s2, df)
         for _ in range(_N_ITERATIONS):
             mean_errors = variances / np.maximum(n, 1)
-            prior = _prior(prediction, means, mean_errors)[0]
-            level_means, level_variances = prior.moments(means, mean_errors)
+            level_means, level_variances = _prior(prediction, means, mean_errors)[0].moments(
+                means, mean_errors
+            )
             effects, errors, instance_variance = _fit_effects(
                 known - level_means[:, None],
                 finite,
@@ -178,6 +208,10 @@ def fit_random_levels(
                 level_variances,
                 _not_diverged(means),
             )
+            if plain is not None:
+                # Predictions say how models differ; where all of them lie, is as without.
+                weights = finite.sum(axis=0) / finite.sum()
+                effects += float(weights @ np.nan_to_num(plain.effects - effects))
             means = _means(known, finite, effects)
         squares = np.where(finite, known - effects - means[:, None], 0.0) ** 2
         np.divide(squares.sum(axis=1), df, out=s2, where=df > 0.0)
@@ -247,15 +281,18 @@ def fit_informed_levels(
         >>> fit.prior.means[[0, 15, 29], 0].round(1)
         array([0.1, 0.5, 1. ])
     """
-    plain = fit_random_levels(losses, common_instances=common_instances)
+    matrix, start = _started(losses, common_instances=common_instances)
+    plain = _fit(matrix, start, common_instances=common_instances)
     means, errors = plain.means, plain.variances / np.maximum(plain.n, 1)
-    fails = np.isnan(means) & np.isinf(np.asarray(losses, dtype=np.float64)).any(axis=1)
+    fails = np.isnan(means) & ~np.isnan(matrix).all(axis=1)
     prediction = predict_levels(
         features, np.where(fails, np.inf, means), np.where(fails, 0.0, errors), kernel=kernel
     )
     if prediction.kernel is None:
         return plain
-    return fit_random_levels(losses, common_instances=common_instances, prediction=prediction)
+    return _fit(
+        matrix, start, common_instances=common_instances, prediction=prediction, plain=plain
+    )
 
 
 def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:

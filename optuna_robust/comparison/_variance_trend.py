@@ -15,11 +15,11 @@ _FEWEST_VARIANCES = 8
 _MOST_VARIANCES = 256
 # Of the scaled F distribution of variances around the trend: heavy tails.
 _PRIOR_DF = 4.0
-_SLOPES = np.linspace(-3.0, 3.0, 49)
+_SLOPES = np.linspace(-3.0, 3.0, 25)
 _SLOPE_STD = 1.0
 # Below this posterior probability there is no trend at all.
 _LEAST_PROBABILITY = 0.99
-_N_INTERCEPTS = 33
+_N_INTERCEPTS = 17
 # Models so many times the spread of the better half worse than the median have diverged.
 _DIVERGED = 4.0
 

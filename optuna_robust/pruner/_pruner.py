@@ -30,6 +30,8 @@ from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import is_rung
 from optuna_robust.pruner._halving import TrialHalving
+from optuna_robust.pruner._informed import inform
+from optuna_robust.pruner._informed import InformedTrials
 from optuna_robust.pruner._race import TrialRace
 from optuna_robust.trials import FinishedTrials
 from optuna_robust.trials import is_recorded
@@ -119,6 +121,12 @@ class RobustnessPruner(BasePruner):
             Of the race: how much worse than the best a trial may be, in units of the criterion;
             the other rules take none. A search for the best has 0, the default; a greater one
             stops fewer trials.
+        informed:
+            Of the race: whether hyperparameters count, too: how good a trial will be is told by
+            its own losses and by finished trials that are like it, as far as that proves right
+            (:func:`~optuna_robust.comparison.fit_informed_levels`). Default: True for
+            ``rule="race"``; the other rules take none. With fewer than a dozen trials it changes
+            nothing.
         n_instances:
             Of the race: how many instances a trial is going to have; the other rules take none.
             Default: as many as ``MultiInstanceObjective`` trains; alone, as many as a COMPLETE
@@ -142,7 +150,8 @@ class RobustnessPruner(BasePruner):
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If a criterion or rule is unknown, the rule is two-sided, a number is out of
-            range, or ``tolerance`` or ``n_instances`` is given for another rule than the race.
+            range, or ``tolerance``, ``informed`` or ``n_instances`` is given for another rule
+            than the race.
     """
 
     def __init__(
@@ -154,6 +163,7 @@ class RobustnessPruner(BasePruner):
         n_startup_trials: int = 2,
         alpha: float = 0.05,
         tolerance: float = 0.0,
+        informed: bool | None = None,
         n_instances: int | None = None,
         reduction_factor: float = 2.0,
         n_recent_trials: int | None = 8,
@@ -181,6 +191,9 @@ class RobustnessPruner(BasePruner):
             else check_count("n_warmup_instances", n_warmup_instances, minimum=0)
         )
         check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
+        if informed is not None and not isinstance(informed, bool):
+            raise TypeError(f"informed must be True or False, but was {informed!r}.")
+        self._is_informed = self._rule == "race" and informed is not False
         self._race = None
         if self._rule == "race":
             self._race = TrialRace(
@@ -191,8 +204,9 @@ class RobustnessPruner(BasePruner):
                 self._n_startup_trials,
                 self._n_warmup_instances,
             )
-        elif tolerance > 0.0 or n_instances is not None:
-            given = f"{tolerance=}" if tolerance > 0.0 else f"{n_instances=}"
+        elif tolerance > 0.0 or n_instances is not None or informed is not None:
+            given = f"{n_instances=}" if informed is None else f"{informed=}"
+            given = f"{tolerance=}" if tolerance > 0.0 else given
             raise ValueError(f"{given} means nothing to rule={rule!r}; leave it out.")
         self._test = None
         if self._rule is not None and self._rule not in _RULES_WITHOUT_WARMUP:
@@ -241,6 +255,7 @@ class RobustnessPruner(BasePruner):
             oriented_losses(trial, sign),
             sign=sign,
             recorded=is_recorded(trial),
+            params=trial.params,
         )
 
     def stops(
@@ -252,6 +267,7 @@ class RobustnessPruner(BasePruner):
         sign: int,
         recorded: bool,
         objectives: Sequence[Criterion] = (),
+        params: Mapping[str, Any] | None = None,
     ) -> bool:
         """Judge whether a trial with these losses should be stopped.
 
@@ -269,6 +285,8 @@ class RobustnessPruner(BasePruner):
             objectives:
                 In a multi-objective study, the criteria of its objectives: halving then counts the
                 trials that dominate this one (Fonseca & Fleming 1993).
+            params:
+                The trial's hyperparameters, which inform a race; None: not known.
         """
         instances = tuple(sorted(losses))
         if len(instances) <= self._n_warmup_instances:
@@ -296,7 +314,12 @@ class RobustnessPruner(BasePruner):
                 common_instances=not settings.get("reshuffle", False),
                 recorded=recorded,
             )
-        return field is not None and self._race.is_out(field)
+            informed = None
+            if field is not None and self._is_informed and params:
+                informed = self._informed_trials(
+                    study, sign, recorded=recorded, common_instances=field.common_instances
+                )
+        return field is not None and self._race.is_out(field, informed, params)
 
     def exceeds_limit(self, losses: FloatArray) -> bool:
         """Return True if a model's spread is above the limits, past the warm-up.
@@ -310,7 +333,7 @@ class RobustnessPruner(BasePruner):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_finished", "_read_for", "_settings_of"):
+        for name in ("_lock", "_finished", "_read_for", "_settings_of", "_informed"):
             del state[name]
         return state
 
@@ -326,6 +349,10 @@ class RobustnessPruner(BasePruner):
         )
         self._read_for: weakref.WeakKeyDictionary[Study, set[int]] = weakref.WeakKeyDictionary()
         self._settings_of: weakref.WeakKeyDictionary[Study, dict[str, Any]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+        self._informed: weakref.WeakKeyDictionary[Study, InformedTrials] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -353,6 +380,17 @@ class RobustnessPruner(BasePruner):
             read_for.add(number)
             finished.update(study)
         return finished
+
+    def _informed_trials(
+        self, study: Study, sign: int, *, recorded: bool, common_instances: bool
+    ) -> InformedTrials:
+        """Return what finished trials say of others; fitted again when there are enough more."""
+        kept = self._informed.get(study)
+        if kept is None or kept.is_out_of_date(len(self._finished[study].complete())):
+            kept = self._informed[study] = inform(
+                study, sign, recorded=recorded, common_instances=common_instances
+            )
+        return kept
 
     def _settings(self, study: Study) -> dict[str, Any]:
         """Return what ``MultiInstanceObjective`` keeps in a study: once, it never changes."""

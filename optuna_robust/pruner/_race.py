@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
+from optuna_robust.pruner._informed import InformedTrials
 from optuna_robust.trials import FinishedTrials
 
 
@@ -32,12 +35,14 @@ class Field:
         best: Criterion of the best fully evaluated trial.
         n_instances: How many instances a trial shall have.
         common_instances: Whether instance j is the same for all trials.
+        instances: The trial's instance numbers, those of the first columns.
     """
 
     losses: FloatArray
     best: float
     n_instances: int
     common_instances: bool
+    instances: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -113,25 +118,53 @@ class TrialRace:
         own = np.full((2, losses.shape[1]), np.nan)
         own[0, : len(values)] = values
         return Field(
-            np.vstack([losses, own]), float(scores[best[0]]), n_instances, common_instances
+            np.vstack([losses, own]),
+            float(scores[best[0]]),
+            n_instances,
+            common_instances,
+            instances,
         )
 
-    def is_out(self, field: Field) -> bool:
+    def is_out(
+        self,
+        field: Field,
+        informed: InformedTrials | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Tell whether the trial should be stopped.
 
         The ratio of its chance to that of an untried trial is that of what it showed, if it is as
         good as the best, to what it showed in any case. So it falls below alpha with a probability
-        of no more than alpha for such a trial, over all looks together (Ville 1939).
+        of no more than alpha for such a trial, over all looks together (Ville 1939). What the
+        trial showed includes its hyperparameters, if they inform: the untried trial has unknown
+        ones.
+
+        Args:
+            field:
+                What the trial is judged in.
+            informed:
+                What the hyperparameters of finished trials say.
+            params:
+                The trial's hyperparameters.
         """
-        if not tells_noise(field.losses, common_instances=field.common_instances):
+        posterior = None
+        if informed is not None:
+            own_losses = dict(zip(field.instances, field.losses[-2], strict=False))
+            posterior = informed.posterior(
+                params or {}, own_losses, self.criterion, field.n_instances
+            )
+        if posterior is None and not tells_noise(
+            field.losses, common_instances=field.common_instances
+        ):
             return False
-        posterior = criterion_posterior(
-            field.losses,
-            self.criterion,
-            field.n_instances,
-            common_instances=field.common_instances,
-            models=[len(field.losses) - 2, len(field.losses) - 1],
-        )
+        if posterior is None:
+            posterior = criterion_posterior(
+                field.losses,
+                self.criterion,
+                field.n_instances,
+                common_instances=field.common_instances,
+                models=[len(field.losses) - 2, len(field.losses) - 1],
+            )
         limit = field.best + self.tolerance
         own, untried = posterior.probability_below(limit + _TIE * abs(limit))
         return bool(own < self.alpha * untried)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
@@ -24,6 +25,7 @@ from optuna_robust.elimination import RaceRule
 
 
 if TYPE_CHECKING:
+    from optuna_robust.selection._models import ModelSet
     from optuna_robust.selection._result import Step
 
 
@@ -104,6 +106,41 @@ def chosen_rule(
             f"{found.test!r} cannot compare; choose another rule."
         )
     return found
+
+
+def informed_rule(
+    rule: str | EliminationRule,
+    eliminates: EliminationRule,
+    models: ModelSet,
+    *,
+    informed: bool | None,
+) -> EliminationRule:
+    """Return the rule, with the models' hyperparameters if it is a race and shall have them.
+
+    Args:
+        rule:
+            What the user chose.
+        eliminates:
+            The rule that it is.
+        models:
+            The set of models.
+        informed:
+            None: wherever it has an effect.
+
+    Raises:
+        TypeError: If ``informed`` is no boolean.
+        ValueError: If the rule cannot use hyperparameters, or is one that has its own.
+    """
+    if informed is not None:
+        if not isinstance(informed, bool):
+            raise TypeError(f"informed must be True or False, but was {informed!r}.")
+        if not isinstance(rule, str):
+            raise ValueError("informed is the rule's own; give models to the rule.")
+        if not isinstance(eliminates, RaceRule):
+            raise ValueError(f"{informed=} means nothing to rule={rule!r}; leave it out.")
+    if not isinstance(rule, str) or not isinstance(eliminates, RaceRule) or informed is False:
+        return eliminates
+    return replace(eliminates, models=models.params, distributions=models.distributions)
 
 
 def _check_race(

@@ -41,6 +41,7 @@ from optuna_robust.selection._arguments import check_callbacks
 from optuna_robust.selection._arguments import chosen_rule
 from optuna_robust.selection._arguments import DIRECTIONS
 from optuna_robust.selection._arguments import expected_instances
+from optuna_robust.selection._arguments import informed_rule
 from optuna_robust.selection._arguments import is_maximised
 from optuna_robust.selection._models import model_set
 from optuna_robust.selection._race import Race
@@ -73,6 +74,7 @@ def robust_select(
     n_select: int = 1,
     alpha: float = 0.05,
     tolerance: float = 0.0,
+    informed: bool | None = None,
     reduction_factor: float = 2.0,
     reshuffle: bool = False,
     on_failure: str = "worst",
@@ -156,6 +158,12 @@ def robust_select(
         tolerance:
             For the race: how much worse than the best a model may be, in units of the criterion.
             With 0, models that are nearly equal cost most of the trainings.
+        informed:
+            Whether the race is informed by the models' hyperparameters: how good a model is, is
+            told by its own losses and by those of models that are like it, as far as that proves
+            right; see :class:`~optuna_robust.elimination.RaceRule`. Default: True for
+            ``rule="race"``; the other rules take none. With fewer than a dozen models it changes
+            nothing.
         reduction_factor:
             One of so many models is kept by a halving.
         reshuffle:
@@ -240,6 +248,7 @@ def robust_select(
     )
     callbacks = check_callbacks(callbacks)
     chosen_from = model_set(models, n_models=n_models, sampler=sampler, seed=seed)
+    eliminates = informed_rule(rule, eliminates, chosen_from, informed=informed)
     maximises = is_maximised(direction, models, study)
     if n_select > len(chosen_from):
         raise ValueError(f"n_select={n_select} is more than the {len(chosen_from)} models.")
