@@ -38,7 +38,8 @@ class Model:
 
     Attributes:
         first: The trial that the model began with.
-        latest: The finished trial with all its instances so far; ``first`` until there is one.
+        latest: The finished trial with all its instances so far; until there is one, the last
+            that was to train it.
         losses: Oriented losses by instance number.
         n_instances: Instances that were trained, dropped ones too.
         running: Numbers of the trials that train it now.
@@ -166,6 +167,8 @@ class StudyModels:
             model.running.add(trial.number)
         elif trial.state == TrialState.FAIL:
             model.n_interruptions += INTERRUPTED in trial.user_attrs and is_to_begin(trial)
+            if model.n_instances == 0 and len(trial.params) >= len(model.latest.params):
+                model.latest = trial
         else:
             self._take(model, trial)
 
