@@ -59,6 +59,6 @@ class MaxInstancesCallback:
         n_left = self._n_instances - n_spent
         if isinstance(study.sampler, RobustnessSampler):
             study.sampler.set_trainings_left(study, n_left)
-            n_left = max(n_left, study.sampler.n_to_complete(study))
+            n_left = max(n_left, study.sampler.n_to_complete(study, -n_left))
         if n_left <= 0:
             study.stop()

@@ -82,7 +82,8 @@ class InstanceTrial(Trial):
         log: bool = False,
     ) -> float:
         """Suggest as the study's trial does."""
-        return self._suggested(self._trial.suggest_float(name, low, high, step=step, log=log))
+        value = self._trial.suggest_float(name, low, high, step=step, log=log)
+        return self._suggested(float(value))  # an integer may have been enqueued
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False

@@ -138,12 +138,13 @@ def recommend(
 
 def _first_of_the_best(found: Standing) -> int:
     """Return the row of the best model; of tied ones that which was complete first, as Optuna."""
-    best = found.best(np.ones(len(found.models), dtype=bool))
+    goes_on = np.array([not model.stopped for model in found.models])
+    best = found.best(goes_on if goes_on.any() else ~goes_on)
     row = found.models.index(best)
     tied = (found.n_missing() == 0) & ~is_better(found.values[row, 0], found.values[:, 0])
     rows = [
         each
         for each in np.flatnonzero(tied).tolist()
-        if found.models[each].violation == best.violation
+        if found.models[each].violation == best.violation and goes_on[each]
     ]
     return min(rows, key=lambda each: found.models[each].latest.number, default=row)

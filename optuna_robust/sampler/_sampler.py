@@ -161,11 +161,14 @@ class RobustnessSampler(BaseSampler):
             if search is not None:
                 search.n_left = n_left
 
-    def n_to_complete(self, study: Study) -> int:
-        """Return how many trainings a study needs until it has a COMPLETE trial; 0 if it has."""
+    def n_to_complete(self, study: Study, n_over: int) -> int:
+        """Return how many trainings a study needs until it has a COMPLETE trial.
+
+        0 if it has one, or the budget is exceeded (by ``n_over``) by as many as a model may have.
+        """
         with self._lock:
             search = self._search(study)
-            return 0 if search is None else search.n_to_complete(study)
+            return 0 if search is None else search.n_to_complete(study, n_over)
 
     def continued_trial(self, study: Study, number: int) -> FrozenTrial | None:
         """Return the trial that trial ``number`` goes on with; None if its model is new."""

@@ -139,10 +139,20 @@ class Search:
             self._show(self._standing, {model.number for model in changed})
         return self._standing
 
-    def n_to_complete(self, study: Study) -> int:
-        """Return how many trainings it takes until a model is complete; 0 if none is to be."""
+    def n_to_complete(self, study: Study, n_over: int) -> int:
+        """Return how many trainings it takes until a model is complete; 0 if none is to be.
+
+        If as many as a model has did not complete one, where all fail, no more are worth it.
+
+        Args:
+            study:
+                The study.
+            n_over:
+                By how many trainings the budget is exceeded.
+        """
         self._update(study)
-        if len(self.target.criteria) > 1 or not self._has_losses():
+        is_single = len(self.target.criteria) == 1
+        if not is_single or not self._has_losses() or n_over >= self.target.n_instances:
             return 0
         model = model_to_complete(self.standing(), 0)
         return 0 if model is None else self.target.n_instances - model.n_instances

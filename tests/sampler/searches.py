@@ -46,7 +46,11 @@ def logged(objective: Objective, log: Log) -> Objective:
             loss = objective(trial, instance)
         except Exception as error:  # what ends a known model's suggestions is none
             failed = error
-        log.append((canonical_json(trial.params), instance.number))
+        params = {
+            name: each.to_external_repr(each.to_internal_repr(trial.params[name]))
+            for name, each in trial.distributions.items()
+        }
+        log.append((canonical_json(params), instance.number))
         if failed is not None:
             raise failed
         return loss
