@@ -20,7 +20,7 @@ _SHARES = np.array([0.0, _MOST_INFORMED])
 _SCALES = np.geomspace(0.2, 4.0, 16)
 # Log-normal prior of the scale, and normal one of the slope, both around 1. The intercept is 0
 # for predictions without bias; in units of their standard deviation.
-_SCALE_STD = 0.5
+_SCALE_STD = 0.25
 _SLOPE_STD = 0.25
 _INTERCEPT_STD = 0.1
 _N_ITERATIONS = 3

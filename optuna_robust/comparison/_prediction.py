@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ _JITTER = 1e-6
 # Log-normal priors of the parameters: mean and standard deviation of their logarithms.
 _LOG_WEIGHT, _LOG_LENGTH, _LOG_SCALE, _LOG_OWN = (-1.5, 1.5), (0.0, 1.0), (-1.0, 1.5), (-1.0, 1.5)
 _MOST_OF_A_LOGARITHM = 6.0
+_OWN_VARIANCES = np.geomspace(1e-3, 2.0, 12)
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,9 @@ def predict_levels(
 
     A Gaussian process (Rasmussen & Williams 2006) whose kernel has effects of every feature and
     their interactions. Its parameters are those of greatest posterior density; a feature that
-    says nothing gets no weight. A model's own loss is left out of its prediction (equations 5.10
-    and 5.12), but for its part in these few parameters. Of more than 256 models, so many stand
-    for all (Snelson & Ghahramani 2006), and the cost is linear in models.
+    says nothing gets next to no weight. A model's own loss is left out of its prediction
+    (equations 5.10 and 5.12), but for its part in these few parameters. Of more than 256 models,
+    so many stand for all (Snelson & Ghahramani 2006), and the cost is linear in models.
 
     Losses much worse than the median are clipped: how bad the bad are says nothing on the good.
 
@@ -297,7 +299,30 @@ def _fit_kernel(x: FloatArray, z: FloatArray, noise: FloatArray) -> LevelKernel:
         ],
         options={"maxiter": _MOST_ITERATIONS},
     )
-    return unpack(found.x)
+    kernel = unpack(found.x)
+    return replace(kernel, own=_expected_own(kernel, x, z, noise))
+
+
+def _expected_own(kernel: LevelKernel, x: FloatArray, z: FloatArray, noise: FloatArray) -> float:
+    """Return the expected variance of what features do not tell.
+
+    Its likeliest value is often next to 0 where the data allow for much more.
+    """
+    from scipy import linalg  # noqa: PLC0415
+
+    covariance = kernel.between(x, x)
+    log_density = []
+    for own in _OWN_VARIANCES:
+        total = covariance.copy()
+        total[np.diag_indices(len(z))] += noise + own + _JITTER
+        factor = linalg.cholesky(total, lower=True)
+        white = linalg.solve_triangular(factor, z, lower=True)
+        gap = (np.log(own) - _LOG_OWN[0]) / _LOG_OWN[1]
+        log_density.append(
+            -0.5 * float(white @ white) - float(np.log(np.diag(factor)).sum()) - 0.5 * gap**2
+        )
+    density = np.exp(np.array(log_density) - max(log_density))
+    return float(density @ _OWN_VARIANCES / density.sum())
 
 
 def _leave_one_out(

@@ -22,6 +22,7 @@ from optuna_robust.comparison import check_models
 from optuna_robust.comparison import Contest
 from optuna_robust.comparison import criterion_posterior
 from optuna_robust.comparison import encode_models
+from optuna_robust.comparison import predict_levels
 from optuna_robust.comparison import tells_noise
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
@@ -88,7 +89,8 @@ class RaceRule:
     when all models that are left have ``n_instances``. Else the likeliest models, which together
     have four fifths of the chance to be the best, get their next instance. First of all, a pilot
     of second instances tells the noise: models evenly spread over the ranks of their first loss,
-    and some leaders.
+    or those that are the best as far as the others' losses tell by their hyperparameters, and
+    some leaders.
 
     The best model is the one that would be the best if all had ``n_instances``. Probabilities are
     on average over sets of models, as told by :func:`~optuna_robust.comparison.fit_random_levels`.
@@ -286,8 +288,7 @@ class RaceRule:
         size = math.sqrt(len(ranked))
         n_pilot = min(max(_SMALLEST_PILOT, math.ceil(size)), len(ranked))
         n_leaders = max(_FEWEST_LEADERS, math.ceil(size / 2.0))
-        even = ((np.arange(n_pilot) + 0.5) * len(ranked) / max(n_pilot, 1)).astype(np.intp)
-        pilot = np.union1d(ranked[even], ranked[:n_leaders])
+        pilot = np.union1d(self._tell_the_noise(matrix, ranked, n_pilot), ranked[:n_leaders])
         scores = np.full(len(matrix), np.nan)
         scores[models] = get_criterion(self.criterion).score(matrix[models])
         incumbent = int(models[rank_models(np.where(np.isnan(scores), least, scores)[models])[0]])
@@ -310,6 +311,28 @@ class RaceRule:
             tuple(int(model) for model in pilot),
             unknown,
         )
+
+    def _tell_the_noise(
+        self, matrix: FloatArray, ranked: npt.NDArray[np.intp], n_pilot: int
+    ) -> npt.NDArray[np.intp]:
+        """Return models whose second losses tell the noise.
+
+        They must not be chosen by their own first losses: the best of these are lucky, and differ
+        from the second ones by more, and from each other by less, than by the noise. Those that
+        the others' losses predict to be good are not, and will be trained on in any case.
+        """
+        if self._features is not None:
+            finite = np.abs(matrix) < np.inf
+            n = np.maximum(np.count_nonzero(finite, axis=1), 1)
+            means = np.where(finite, matrix, 0.0).sum(axis=1) / n
+            means[~finite.any(axis=1)] = np.inf
+            means[np.isnan(matrix).all(axis=1)] = np.nan
+            predicted = predict_levels(self._features, means)
+            if predicted.kernel is not None:
+                order = np.argsort(predicted.mean[ranked].round(12), kind="stable")
+                return np.asarray(ranked[order[:n_pilot]])
+        even = ((np.arange(n_pilot) + 0.5) * len(ranked) / max(n_pilot, 1)).astype(np.intp)
+        return np.asarray(ranked[even])
 
     def _leaders(
         self,
