@@ -95,7 +95,7 @@ class Search:
             trial:
                 The trial, which may not have suggested everything yet.
         """
-        if self.models.n_running() > 1:
+        if self.models.n_running() != 1:  # others run, or nothing was read yet
             self._update(study)
         known = self.models.with_params(trial.params, trial.distributions)
         return known or self.models.is_begun(trial)
