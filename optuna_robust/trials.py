@@ -134,7 +134,7 @@ def summary_attrs(
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    """Return a study's complete and feasible trials, the best first.
+    """Return a study's complete and feasible trials, the best first, one of each model.
 
     Raises:
         ValueError: If the study has several objectives.
@@ -144,10 +144,16 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
             "A study with several objectives has no best trials; give the models as a list, such "
             "as [trial.params for trial in study.best_trials]."
         )
+    found = study.get_trials(deepcopy=False)
+    continued = continued_numbers(found)
     trials = [
         trial
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if trial.value is not None and not math.isnan(trial.value) and is_feasible(trial)
+        for trial in found
+        if trial.state == TrialState.COMPLETE
+        and trial.number not in continued
+        and trial.value is not None
+        and not math.isnan(trial.value)
+        and is_feasible(trial)
     ]
     maximise = study.direction == StudyDirection.MAXIMIZE
     return sorted(trials, key=lambda trial: -trial.values[0] if maximise else trial.values[0])

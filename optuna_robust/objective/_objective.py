@@ -273,6 +273,8 @@ class MultiInstanceObjective:
             self._take_turn(run, pool, train)
         except SuggestedAgain as again:
             run.take_over(again.known.trial)
+            if trials.is_given_up(again.known.trial):
+                run.stop(again.known.trial.user_attrs[trials.STOPPED])
             if again.known.may_go_on:
                 self._take_turn(run, pool, partial(self._train_here, trial))
         if run.n_instances < self._n_instances:

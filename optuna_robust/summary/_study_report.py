@@ -145,10 +145,14 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
     """
     everything = study.get_trials(deepcopy=False)
     settings = dict(study.user_attrs.get(trials.SETTINGS, {}))
-    best = study.best_trials if len(study.directions) > 1 else complete_trials(study)
+    continued = trials.continued_numbers(everything)
+    best = (
+        [trial for trial in study.best_trials if trial.number not in continued]
+        if len(study.directions) > 1
+        else complete_trials(study)
+    )
     confirmation, unreadable = _confirmation(study)
     counts = Counter(trial.state for trial in everything)
-    continued = trials.continued_numbers(everything)
     own = [trial for trial in everything if trial.number not in continued]
     n_spared = _n_spared(own, settings)
     n_trainings = trials.n_spent_by(everything)
