@@ -40,10 +40,10 @@ from optuna_robust.elimination._base import Removal
 _HARDNESS = 4.0
 # Of the risk: for models that are dropped on the way; the rest is for the last decision.
 _SHARE_ON_THE_WAY = 0.25
-# The models that are trained next have this share of the chance to be the best.
-_SHARE_OF_LEADERS = 0.8
-# At most so many waves until every model that is left has its next instance.
-_MOST_WAVES = 8
+# The rivals of the likeliest model that are trained next have this share of the rivals' chances.
+_SHARE_OF_RIVALS = 0.5
+# Two standard deviations are equal that differ by less.
+_ALIKE = 0.01
 # Fewest models that get a second instance before anything is decided.
 _SMALLEST_PILOT = 6
 _FEWEST_LEADERS = 3
@@ -86,11 +86,11 @@ class RaceRule:
     that were ever dropped, as judged after the wave. The race is over when the probability that
     the ``n_select`` likeliest models hold none within ``tolerance`` of the best is at most three
     quarters of the risk (or half of it, apart from what training cannot win back), or
-    when all models that are left have ``n_instances``. Else the likeliest models, which together
-    have four fifths of the chance to be the best, get their next instance. First of all, a pilot
-    of second instances tells the noise: models evenly spread over the ranks of their first loss,
-    or those that are the best as far as the others' losses tell by their hyperparameters, and
-    some leaders.
+    when all models that are left have ``n_instances``. Else the next instance is for the
+    likeliest model and for its likeliest rivals, which together have half of the rivals' chances,
+    those that are less well known first. Before anything, a pilot of second instances tells the
+    noise: models evenly spread over the ranks of their first loss, or those that are the best as
+    far as the others' losses tell by their hyperparameters, and some leaders.
 
     The best model is the one that would be the best if all had ``n_instances``. Probabilities are
     on average over sets of models, as told by :func:`~optuna_robust.comparison.fit_random_levels`.
@@ -130,7 +130,7 @@ class RaceRule:
         >>> losses[9:, 1] = np.nan
         >>> decision = rule.eliminate(losses)
         >>> decision.kept, decision.next_models
-        ((0, 1, 2, 4, 5, 6, 7), (0, 4, 6))
+        ((0, 1, 2, 4, 5, 6, 7), (4, 6))
     """
 
     criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr"
@@ -255,7 +255,9 @@ class RaceRule:
             int(order[-1]),
             scores,
             np.full(len(matrix), np.nan),
-            () if over else self._leaders(among_left, models, np.intersect1d(open_, kept), kept),
+            ()
+            if over
+            else self._leaders(among_left, posterior.std, models, np.intersect1d(open_, kept)),
             probabilities,
         )
 
@@ -337,13 +339,29 @@ class RaceRule:
     def _leaders(
         self,
         among_left: Contest,
+        stds: FloatArray,
         models: npt.NDArray[np.intp],
         candidates: npt.NDArray[np.intp],
-        kept: tuple[int, ...],
     ) -> tuple[int, ...]:
-        chance = among_left.probabilities_of_best()[np.searchsorted(models, candidates)]
+        """Return who gets the next instance: the likeliest model or its rivals, or both.
+
+        A difference is known best for the trainings if both sides are known equally well
+        (Russo 2020: half of them for the leader), most of all on the same instances, whose
+        effects cancel.
+        """
+        best = among_left.probabilities_of_best()
+        leader = int(models[int(np.argmax(best))])
+        rivals = candidates[candidates != leader]
+        chance = best[np.searchsorted(models, rivals)]
         ranked = np.argsort(-chance, kind="stable")
         share = np.cumsum(chance[ranked])
-        n_leaders = int(np.searchsorted(share, _SHARE_OF_LEADERS * share[-1])) + 1
-        n_leaders = max(n_leaders, math.ceil(len(kept) / _MOST_WAVES))
-        return tuple(int(model) for model in np.sort(candidates[ranked[:n_leaders]]))
+        if len(rivals):
+            last = int(np.searchsorted(share, _SHARE_OF_RIVALS * share[-1]))
+            rivals = rivals[ranked[: last + 1]]
+        limit = (1.0 - _ALIKE) * stds[leader]
+        chosen = [int(model) for model in rivals if stds[model] >= limit]
+        if leader in candidates and (
+            not len(rivals) or stds[leader] >= (1.0 - _ALIKE) * np.median(stds[rivals])
+        ):
+            chosen.append(leader)
+        return tuple(sorted(chosen or [int(model) for model in rivals]))
