@@ -80,11 +80,15 @@ class Search:
         model = self._chosen(trial, rng)
         if model is None:
             return None
-        if not self._claims(study, trial, model):
+        if not self._claims(study, trial, model) or not self._is_open(model):
+            # Another worker trains it, or has just completed it.
             set_attr(study, trial, CONTINUES, None)
             return None
         inherit(study, trial, model.latest)
         return model
+
+    def _is_open(self, model: Model) -> bool:
+        return not model.stopped and model.n_instances < self.target.n_instances
 
     def known_model(self, study: Study, trial: FrozenTrial) -> Model | None:
         """Return the model that a trial has suggested, if an earlier trial has begun it.

@@ -88,7 +88,7 @@ def test_processes_share_a_search(kind: str, seeds: list[int | None], tmp_path: 
     known: dict[int, int] = {}
     for trial in trials:
         n = len(trial.user_attrs.get("robust:losses", []))
-        if n:
+        if n:  # a trial of a known model has its hyperparameters, even if it trained nothing
             known[trial.params["model"]] = max(known.get(trial.params["model"], 0), n)
     assert Counter(model for model, _ in log.count("end")) == known
 
