@@ -18,7 +18,7 @@ _MAD_SCALE = 1.4826
 # Fewer models with a loss predict nothing.
 FEWEST_MODELS = 12
 # The parameters of the kernel are fitted to so many models, evenly spread over their ranks ...
-_N_FOR_KERNEL = 256
+_N_FOR_KERNEL = 160
 # ... and so many models stand for all (inducing points).
 _N_INDUCING = 256
 _MOST_ITERATIONS = 40

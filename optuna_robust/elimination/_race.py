@@ -233,6 +233,7 @@ class RaceRule:
             level = _SHARE_ON_THE_WAY * self.alpha / _HARDNESS
             n_safe = int(np.searchsorted(risks, level, side="right"))
             n_dropped = min(n_safe, n_dropped)
+        gone = set(out.tolist())
         removed: dict[int, Removal] = {
             int(model): UnlikelyBest(
                 self.name,
@@ -244,7 +245,7 @@ class RaceRule:
                 self.tolerance,
             )
             for model in np.sort(order[:n_dropped])
-            if model not in set(out.tolist())
+            if model not in gone
         }
         kept = tuple(int(model) for model in models if model not in removed)
         scores = np.full(len(matrix), np.nan)
