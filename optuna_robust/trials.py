@@ -327,6 +327,23 @@ def n_spent_by(found: Sequence[FrozenTrial], *, count_reused: bool = False) -> i
     )
 
 
+def n_reused_by(found: Sequence[FrozenTrial]) -> int:
+    """Return how many instances the models of all trials of a study took from a store.
+
+    What a trial takes over from a finished one of its model, that one trained or took.
+    """
+    continued = continued_numbers(found)
+    taken = sum(
+        int(trial.user_attrs.get(N_REUSED, 0)) for trial in found if trial.number not in continued
+    )
+    trained_before = sum(
+        n_trainings(trial)
+        for trial in found
+        if trial.number in continued and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
+    return max(taken - trained_before, 0)
+
+
 class FinishedTrials:
     """The losses of a study's finished trials, read from its storage trial by trial.
 

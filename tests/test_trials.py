@@ -10,8 +10,10 @@ import pytest
 
 from optuna_robust.criteria import get_criterion
 from optuna_robust.trials import comparable_trials
+from optuna_robust.trials import continued_numbers
 from optuna_robust.trials import FinishedTrials
 from optuna_robust.trials import losses_matrix
+from optuna_robust.trials import n_spent_by
 from optuna_robust.trials import n_trainings
 from optuna_robust.trials import oriented_losses
 
@@ -103,3 +105,26 @@ def test_comparable_trials_are_finished_ones_of_one_objective() -> None:
     assert [trial.number for trial in comparable_trials(study)] == [0, 1]
     study.add_trial(trial_with([1.0]))
     assert [trial.number for trial in comparable_trials(study)] == [3]
+
+
+def test_one_trial_is_left_of_each_model() -> None:
+    """The first of those with the most instances: what goes on may have come to nothing."""
+
+    def trial_of(number: int, n: int, state: TrialState, **attrs: int) -> optuna.trial.FrozenTrial:
+        user_attrs = {"robust:losses": [0.0] * n, **{f"robust:{k}": v for k, v in attrs.items()}}
+        values = {"value": 0.0} if state == TrialState.COMPLETE else {}
+        trial = create_trial(state=state, user_attrs=user_attrs, **values)
+        trial.number = number
+        return trial
+
+    found = [
+        trial_of(0, 1, TrialState.PRUNED),
+        trial_of(1, 1, TrialState.FAIL, continues=0, n_reused=1),
+        trial_of(2, 2, TrialState.PRUNED, continues=0, n_reused=1),
+        trial_of(3, 3, TrialState.COMPLETE, continues=2, n_reused=2),
+        trial_of(4, 3, TrialState.COMPLETE, continues=3, n_reused=3),
+        trial_of(5, 1, TrialState.PRUNED),
+        trial_of(6, 1, TrialState.RUNNING, continues=5, n_reused=1),
+    ]
+    assert continued_numbers(found) == {0, 1, 2, 4, 6}
+    assert n_spent_by(found) == n_spent_by(found, count_reused=True) == 4

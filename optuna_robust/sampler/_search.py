@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from optuna_robust.process import Process
@@ -218,8 +220,9 @@ class Search:
             if _is_dead(trials[position])
         ]
         for trial in dead:
-            set_attr(study, trial, INTERRUPTED, True)
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            with suppress(UpdateFinishedTrialError):  # another worker was quicker
+                set_attr(study, trial, INTERRUPTED, True)
+                study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         return bool(dead)
 
     def _chosen(self, trial: FrozenTrial, rng: np.random.Generator) -> Model | None:
@@ -228,7 +231,6 @@ class Search:
                 return model
         others = [model for model in self.models.all if model.number != trial.number]
         n_others = sum(len(model.running) for model in others)
-        n_trainings = sum(model.n_instances for model in others) + n_others
         n_models = sum(model.n_instances > 0 or bool(model.running) for model in others)
         if not self._has_losses():
             return None
@@ -241,7 +243,7 @@ class Search:
         if (
             self.is_exhausted
             or self.models.n_barren > 0
-            or self.schedule.is_repetition(n_models, n_trainings)
+            or self.schedule.is_repetition(n_models, self.standing(), rng)
         ):
             return model_to_repeat(self.standing(), rng, self.n_left)
         return None

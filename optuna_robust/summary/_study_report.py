@@ -155,15 +155,14 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
     counts = Counter(trial.state for trial in everything)
     own = [trial for trial in everything if trial.number not in continued]
     n_spared = _n_spared(own, settings)
-    n_trainings = trials.n_spent_by(everything)
     return StudyReport(
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
         n_trials={name: counts[state] for state, name in _STATES.items()},
         is_robust=any(map(trials.is_recorded, everything)),
-        n_trainings=n_trainings,
-        n_reused=max(trials.n_spent_by(everything, count_reused=True) - n_trainings, 0),
+        n_trainings=trials.n_spent_by(everything),
+        n_reused=trials.n_reused_by(everything),
         n_failures=sum(map(n_failures, own)),
         reasons=_reasons(own),
         n_spared=n_spared,

@@ -16,6 +16,7 @@ from tests.sampler.searches import sampler_of
 from tests.training_log import begin_script
 from tests.training_log import Logged
 from tests.training_log import PATIENCE
+from tests.training_log import wait_until
 
 
 N_INSTANCES = 4
@@ -158,3 +159,29 @@ def test_a_model_in_training_is_left_alone() -> None:
             study.tell(trial, state=TrialState.PRUNED)
     study.optimize(objective, n_trials=10)
     assert len(study.trials) == 24
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_workers_that_are_killed(kind: str, tmp_path: Path) -> None:
+    """The others, and those that are started in their place, repeat what they trained."""
+    path = str(tmp_path / "study")
+    study = make_study(kind, path, None)
+    log = Logged(path + ".log")
+    workers = [begin_script(WORKER, kind, path, None, 40) for _ in range(3)]
+    for n_ended in (8, 20):
+        wait_until(lambda n_ended=n_ended: sum(log.count("end").values()) >= n_ended)
+        victim = workers.pop(0)
+        victim.kill()
+        victim.communicate()
+        workers.append(begin_script(WORKER, kind, path, None, 40))
+    for worker in workers:
+        _, errors = worker.communicate(timeout=PATIENCE)
+        assert worker.returncode == 0, errors
+    run(study, log.path, 40)  # buries what was left last
+    trials = study.trials
+    assert all(trial.state.is_finished() for trial in trials)
+    assert n_spent_by(trials) >= 40
+    assert len(study.best_trial.user_attrs["robust:losses"]) == N_INSTANCES
+    twice = sum(n - 1 for (_, number), n in log.count("end").items() if number > 0)
+    assert twice <= 2  # a result that was not yet recorded when its worker was killed
