@@ -129,7 +129,7 @@ def recommend(
         number=best.latest.number,
         value=float(target.orientations[0] * found.values[row, 0]),
         std=float(found.posteriors[0].std[row]) if known else math.nan,
-        probability=float(found.chances_of_best()[row]) if known else math.nan,
+        probability=float(found.chances_of_best[row]) if known else math.nan,
         n_instances=best.n_instances,
         n_missing=int(found.n_missing()[row]),
         criterion=target.criteria[0].name,

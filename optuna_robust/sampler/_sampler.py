@@ -93,7 +93,8 @@ class RobustnessSampler(BaseSampler):
             every time.
         repeat_share:
             Share of the trainings, after the first ``n_startup_models``, that known models get,
-            in [0, 1). Default: 0.4.
+            in [0, 1). Default: the less sure it is which known model is the best, beside how much
+            models differ, the more, up to 0.75.
         n_startup_models:
             How many models are trained once before any is trained again. Default: 10.
         n_trials:
@@ -114,7 +115,7 @@ class RobustnessSampler(BaseSampler):
         base_sampler: BaseSampler | None = None,
         *,
         seed: int | None = None,
-        repeat_share: float = 0.4,
+        repeat_share: float | None = None,
         n_startup_models: int = 10,
         n_trials: int | None = None,
         informed: bool = True,
@@ -130,7 +131,7 @@ class RobustnessSampler(BaseSampler):
         self._base = TPESampler(seed=self._seed) if base_sampler is None else base_sampler
         self._entropy = np.random.SeedSequence(self._seed).entropy
         self._schedule = Schedule(
-            _check_share("repeat_share", repeat_share),
+            None if repeat_share is None else _check_share("repeat_share", repeat_share),
             check_count("n_startup_models", n_startup_models, minimum=1),
         )
         self._n_trials = None if n_trials is None else check_count("n_trials", n_trials, minimum=1)

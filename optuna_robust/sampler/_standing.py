@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +61,9 @@ class Standing:
         """Return which models another trial may train, shape ``(n_models,)``."""
         return np.array([model.is_free for model in self.models], dtype=bool)
 
+    @cached_property
     def chances_of_best(self) -> FloatArray:
-        """Return every model's probability of being the best, shape ``(n_models,)``.
+        """Every model's probability of being the best, shape ``(n_models,)``.
 
         That is by the first criterion. Infeasible models are the best only where none is feasible.
         All are 0 while nothing tells the noise.

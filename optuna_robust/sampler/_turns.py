@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from optuna_robust.sampler._models import Model
     from optuna_robust.sampler._standing import Standing
 
+# Share of the trainings that known models get while nothing tells the noise, and at most.
+_SHARE_WITHOUT_NOISE, _MOST_REPETITIONS = 0.5, 0.75
 # A model that is less likely to be the best is not worth the last trainings.
 _LEAST_CHANCE = 1e-3
 
@@ -21,26 +23,52 @@ class Schedule:
     """How trainings are shared between new and known models.
 
     Attributes:
-        repeat_share: Share of the trainings, after the first models, that known models get.
+        repeat_share: Share of the trainings, after the first models, that known models get. None:
+            as :func:`share_by_noise` says.
         n_startup_models: How many models are trained once before any is trained again.
     """
 
-    repeat_share: float
+    repeat_share: float | None
     n_startup_models: int
 
-    def is_repetition(self, n_models: int, n_trainings: int) -> bool:
+    def is_repetition(self, n_models: int, standing: Standing, rng: np.random.Generator) -> bool:
         """Return True if the next training is one of a known model.
 
         Args:
             n_models:
                 How many models have begun.
-            n_trainings:
-                How many trainings have begun.
+            standing:
+                Where the known ones stand.
+            rng:
+                Draws whether it is.
         """
         if n_models < self.n_startup_models:
             return False
-        due = self.repeat_share * (n_trainings + 1 - self.n_startup_models)
-        return n_trainings - n_models < due
+        share = share_by_noise(standing) if self.repeat_share is None else self.repeat_share
+        return bool(rng.random() < share)
+
+
+def share_by_noise(standing: Standing) -> float:
+    """Return the share of the trainings that known models get, by how unsure it is which is best.
+
+    That is ``r / (r + 1/2)``, at most 3/4. In r, the standard deviations of what the likely best
+    models are worth, weighted by their chances, stand over the difference of a typical model to
+    the best one. Where noise is small beside the differences of models, nearly all trainings go to
+    new ones; where it is large, most go to the known ones that may be the best. (A rule of thumb:
+    benchmarks/RESULTS.md says what it was chosen on.)
+    """
+    if not standing.posteriors:
+        return _SHARE_WITHOUT_NOISE
+    chances, ratios = standing.chances_of_best, []
+    for posterior in standing.posteriors:
+        finite = np.isfinite(posterior.mean)
+        expected, stds = posterior.mean[finite], posterior.std[finite]
+        if not len(expected):
+            return _SHARE_WITHOUT_NOISE
+        differs = float(np.median(expected) - expected.min())
+        doubt = float(chances[finite] @ stds)
+        ratios.append(doubt / (doubt + differs / 2.0) if doubt > 0.0 else 0.0)
+    return min(float(np.mean(ratios)), _MOST_REPETITIONS)
 
 
 def model_to_repeat(
@@ -67,7 +95,7 @@ def model_to_repeat(
     several = len(standing.posteriors) > 1
     if n_left is None and not several and is_open[standing.models.index(leader)]:
         return leader
-    chances = standing.chances_of_no_better(rng) if several else standing.chances_of_best()
+    chances = standing.chances_of_no_better(rng) if several else standing.chances_of_best
     chances[~is_open] = 0.0
     if not chances.sum() > 0.0:
         return standing.best(is_open)
@@ -77,9 +105,10 @@ def model_to_repeat(
 def model_to_complete(standing: Standing, n_left: int) -> Model | None:
     """Return the model whose missing instances are trained next, when the end is near.
 
-    That is when the model that is expected to be the best can be completed, and should it fall
-    behind, one more. Then the best of those that can be completed within what is left is trained,
-    and when it is complete, the likeliest one to be better.
+    That is when the model that is expected to be the best can just be completed; the less sure it
+    is to be the best, the earlier, since it may fall behind. Then the best of those that can be
+    completed within what is left is trained, and when it is complete, the likeliest one to be
+    better.
 
     Args:
         standing:
@@ -95,12 +124,14 @@ def model_to_complete(standing: Standing, n_left: int) -> Model | None:
     may_win = is_open | (missing == 0)
     if not may_win.any():
         return None
-    n_to_complete = standing.n_instances - standing.best(may_win).n_instances
-    if n_left > n_to_complete + standing.n_instances:
+    leader = standing.best(may_win)
+    doubt = 1.0 - standing.chances_of_best[standing.models.index(leader)]
+    n_reserved = (1.0 + doubt) * standing.n_instances - leader.n_instances
+    if n_left > n_reserved:
         return None
     reachable = may_win & (missing <= max(n_left, 0))
     best = standing.best(reachable if reachable.any() else may_win)
     if best.n_instances < standing.n_instances:
         return best
-    chances = np.where(reachable & is_open, standing.chances_of_best(), 0.0)
+    chances = np.where(reachable & is_open, standing.chances_of_best, 0.0)
     return standing.models[int(np.argmax(chances))] if chances.max() > _LEAST_CHANCE else None
