@@ -131,9 +131,7 @@ def test_the_command_line_reports_it(tmp_path: Path) -> None:
     optuna.copy_study(from_study_name="small", from_storage=study._storage, to_storage=url)
     done = CliRunner().invoke(main, ["report", url, "small"])
     assert done.exit_code == 0, done.output
-    assert "20 " in done.output
-    rows = [line for line in done.output.splitlines() if line.split()[:1] == ["n"]]
-    assert rows == [] or len(rows) <= 4
+    assert "Trainings: 20," in done.output
     page = tmp_path / "page.html"
     done = CliRunner().invoke(main, ["report", url, "small", "--html", str(page)])
     assert done.exit_code == 0, done.output
