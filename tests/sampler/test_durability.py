@@ -82,7 +82,8 @@ def kill_in(
     ("number", "kind", "store"),
     [
         (0, "journal", False),  # the study is not known to be a robust search yet
-        (2, "sqlite", True),  # a new model
+        (2, "journal", True),  # a new model
+        pytest.param(2, "sqlite", True, marks=pytest.mark.slow),
         (21, "journal", False),  # a known model, near the end
         pytest.param(0, "sqlite", True, marks=pytest.mark.slow),
         pytest.param(8, "sqlite", False, marks=pytest.mark.slow),

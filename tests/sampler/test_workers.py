@@ -65,7 +65,7 @@ def assert_trained_once(study: optuna.Study, log: Logged) -> None:
     ("kind", "seeds"),
     [
         ("journal", [0, 0, 0]),
-        ("sqlite", [None, None]),
+        pytest.param("sqlite", [None, None], marks=pytest.mark.slow),
         pytest.param("journal", [None] * 4, marks=pytest.mark.slow),
         pytest.param("sqlite", [0] * 4, marks=pytest.mark.slow),
     ],
