@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_INTERRUPTIONS = 3
 
 
-@dataclass
+@dataclass(eq=False)
 class Model:
     """What is known of one model.
 
@@ -94,8 +94,11 @@ class StudyModels:
         self._of_params: dict[str, Model] = {}
         self._of_number: dict[int, Model] = {}
         self._shapes: set[frozenset[str]] = set()
+        self._running: set[int] = set()
+        # Trials that are no model, or one of which nothing is known yet, by number.
+        self.without_losses: dict[int, FrozenTrial] = {}
+        self.changed: dict[int, Model] = {}  # models that have had more losses, by number
         self.n_barren = 0
-        self._n_taken = 0
 
     @property
     def all(self) -> list[Model]:
@@ -106,23 +109,19 @@ class StudyModels:
         """Return the positions of trials that were not finished when they were last read."""
         return [*self._unfinished, *range(self._n_read, len(trials))]
 
-    def update(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Read what is new in all trials of the study; returns whether models have more losses."""
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Read what is new in all trials of the study."""
         positions = self.unfinished(trials)
         self._n_read = len(trials)
         self._unfinished = []
-        n_before = self._n_taken
         for position in positions:
             trial = trials[position]
             if not trial.state.is_finished():
                 self._unfinished.append(position)
-            if trial.state != TrialState.WAITING:
+            if trial.state == TrialState.WAITING:
+                self.without_losses[trial.number] = trial
+            else:
                 self._read(trial, trials)
-        return self._n_taken > n_before
-
-    def of_trial(self, number: int) -> Model | None:
-        """Return the model of a trial; None if the trial is waiting."""
-        return self._of_trial.get(number)
 
     def with_params(
         self, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
@@ -156,21 +155,27 @@ class StudyModels:
 
     def n_running(self) -> int:
         """Return how many trials are running."""
-        return sum(len(model.running) for model in self._of_number.values())
+        return len(self._running)
 
     def _read(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> None:
         model = self._model_of(trial, trials)
         model.running.discard(trial.number)
+        self._running.discard(trial.number)
         if trial.number == model.number:
             model.first = trial
         if trial.state == TrialState.RUNNING:
             model.running.add(trial.number)
+            self._running.add(trial.number)
         elif trial.state == TrialState.FAIL:
             model.n_interruptions += INTERRUPTED in trial.user_attrs and is_to_begin(trial)
             if model.n_instances == 0 and len(trial.params) >= len(model.latest.params):
                 model.latest = trial
         else:
             self._take(model, trial)
+        if self._of_number.get(trial.number) is model and not model.losses:
+            self.without_losses[trial.number] = trial
+        else:
+            self.without_losses.pop(trial.number, None)
 
     def _model_of(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Model:
         """Return the model of a trial, which may be a new one."""
@@ -201,7 +206,7 @@ class StudyModels:
             self.n_barren += 1
             return
         self.n_barren = 0
-        self._n_taken += 1
+        self.changed[model.number] = model
         model.latest, model.losses, model.n_instances = trial, losses, n_instances
         model.n_interruptions = 0
         model.violation = total_violation(trial)

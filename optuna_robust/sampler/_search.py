@@ -33,6 +33,8 @@ from optuna_robust.trials import PROCESS
 
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -127,22 +129,19 @@ class Search:
 
     def view(self, study: Study) -> ModelsStudy:
         """Return the study as the base sampler shall see it."""
-        trials = self._update(study)
+        self._update(study)
         if self._has_losses():
             self.standing()
-        shown = []
-        for trial in trials:
-            model = self.models.of_trial(trial.number)
-            if model is None or model.number == trial.number:
-                shown.append(self._shown.get(trial.number, trial))
-        return ModelsStudy(study, shown)
+        shown = [*self._shown.values(), *self.models.without_losses.values()]
+        return ModelsStudy(study, sorted(shown, key=lambda trial: trial.number))
 
     def standing(self) -> Standing:
         """Return where the models stand, as of the last look at the study."""
-        if self._standing is None:
-            changed = self._keeper.update(self.models.all)
+        if self._standing is None or self.models.changed:
+            judged = self._keeper.update(self.models.changed.values())
+            self.models.changed.clear()
             self._standing = self._keeper.standing()
-            self._show(self._standing, {model.number for model in changed})
+            self._show(self._standing, judged)
         return self._standing
 
     def n_to_complete(self, study: Study, n_over: int) -> int:
@@ -160,7 +159,7 @@ class Search:
         is_single = len(self.target.criteria) == 1
         if not is_single or not self._has_losses() or n_over >= self.target.n_instances:
             return 0
-        model = model_to_complete(self.standing(), 0)
+        model = model_to_complete(self.standing(), 0, np.random.default_rng(0))
         return 0 if model is None else self.target.n_instances - model.n_instances
 
     def must_wait(self, study: Study, trial: FrozenTrial) -> bool:
@@ -208,8 +207,7 @@ class Search:
         trials = all_trials(study)
         if self._bury_dead(study, trials):
             trials = all_trials(study)
-        if self.models.update(trials):
-            self._standing = None
+        self.models.update(trials)
         return trials
 
     def _bury_dead(self, study: Study, trials: list[FrozenTrial]) -> bool:
@@ -234,10 +232,10 @@ class Search:
         n_models = sum(model.n_instances > 0 or bool(model.running) for model in others)
         if not self._has_losses():
             return None
-        if self.n_left is not None and len(self.target.criteria) == 1:
+        if self.n_left is not None:
             # Others go on while the best one is completed.
             n_turns = (self.n_left - n_others) // (n_others + 1)
-            to_complete = model_to_complete(self.standing(), n_turns)
+            to_complete = model_to_complete(self.standing(), n_turns, rng)
             if to_complete is not None:
                 return to_complete
         if (
@@ -251,12 +249,12 @@ class Search:
     def _has_losses(self) -> bool:
         return any(model.losses for model in self.models.all)
 
-    def _show(self, found: Standing, numbers: set[int]) -> None:
+    def _show(self, found: Standing, rows: Sequence[int]) -> None:
         """Take what the base sampler shall see of some models."""
-        oriented = found.values * np.array(self.target.orientations)
-        for model, values in zip(found.models, oriented.tolist(), strict=True):
-            if model.number in numbers:
-                self._shown[model.number] = as_complete(model, values)
+        oriented = found.values[rows] * np.array(self.target.orientations)
+        for row, values in zip(rows, oriented.tolist(), strict=True):
+            model = found.models[row]
+            self._shown[model.number] = as_complete(model, values)
 
 
 def _is_dead(trial: FrozenTrial) -> bool:
@@ -264,4 +262,4 @@ def _is_dead(trial: FrozenTrial) -> bool:
     if trial.state != TrialState.RUNNING or PROCESS not in trial.user_attrs:
         return False
     process = Process(*trial.user_attrs[PROCESS])
-    return process.is_local and not process.is_alive()
+    return process != this_process() and process.is_local and not process.is_alive()

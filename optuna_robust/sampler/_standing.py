@@ -29,6 +29,9 @@ from optuna_robust.sampler._target import Target
 # All is fitted anew when the losses are so much more than at the last fit, and the kernel when
 # they are so much more than at the last fit of that, which takes most of the time.
 _GROWTH, _GROWTH_OF_KERNEL = 0.1, 0.5
+# So many models may be the best, at most: those with the best values that they may have, a few
+# standard deviations better than expected.
+_HOPE, _MOST_HOPEFUL = 2.0, 64
 # Of the criteria, for a decision in a study of several objectives.
 _N_DRAWS = 8
 
@@ -70,9 +73,11 @@ class Standing:
         """
         chances = np.zeros(len(self.models))
         if self.posteriors:
-            eligible = self._least_violating(np.ones(len(self.models), dtype=bool))
-            contest = Contest(self.posteriors[0].of(eligible))
-            chances[eligible] = contest.probabilities_of_best()
+            posterior = self.posteriors[0]
+            eligible = self._least_violating(self._may_win)
+            hope = posterior.mean[eligible] - _HOPE * np.nan_to_num(posterior.std[eligible])
+            hopeful = np.sort(eligible[np.argsort(hope, kind="stable")[:_MOST_HOPEFUL]])
+            chances[hopeful] = Contest(posterior.of(hopeful)).probabilities_of_best()
         return chances
 
     def chances_of_no_better(self, rng: np.random.Generator) -> FloatArray:
@@ -83,7 +88,7 @@ class Standing:
         chances = np.zeros(len(self.models))
         if not self.posteriors:
             return chances
-        eligible = self._least_violating(np.ones(len(self.models), dtype=bool))
+        eligible = self._least_violating(self._may_win)
         for _ in range(_N_DRAWS):
             drawn = [
                 each.mean[eligible]
@@ -105,8 +110,17 @@ class Standing:
         return self.models[int(eligible[rank_models(self.values[eligible, 0])[0]])]
 
     def _least_violating(self, among: BoolArray) -> npt.NDArray[np.intp]:
-        violation = np.array([model.violation for model in self.models])
-        return np.flatnonzero(among & (violation == violation[among].min()))
+        return np.flatnonzero(among & (self._violation == self._violation[among].min()))
+
+    @cached_property
+    def _may_win(self) -> BoolArray:
+        """Models that are not given up; all where none is left."""
+        may_win = np.array([not model.stopped for model in self.models], dtype=bool)
+        return may_win if may_win.any() else ~may_win
+
+    @cached_property
+    def _violation(self) -> FloatArray:
+        return np.array([model.violation for model in self.models])
 
 
 def standing(models: Iterable[Model], target: Target, *, informed: bool = True) -> Standing:
@@ -151,10 +165,15 @@ class StandingKeeper:
         self._encoding: ModelEncoding | None = None
         self._posteriors: list[CriterionPosterior] = []
 
-    def update(self, models: Iterable[Model]) -> list[Model]:
-        """Take what is known of the models now; returns those of which more is known.
+    def update(self, models: Iterable[Model]) -> list[int]:
+        """Take what is known of models now, and judge them.
 
-        All are returned if everything was fitted anew.
+        Args:
+            models:
+                Those that have had more losses, at least.
+
+        Returns:
+            The positions of those that were judged anew: of all, if everything was fitted.
         """
         rows = self._read(models)
         if not rows:
@@ -163,9 +182,9 @@ class StandingKeeper:
         if self._fit is None or n_losses >= self._n_fitted + max(1.0, _GROWTH * self._n_fitted):
             self._fit_all(n_losses)
             self._n_fitted = n_losses
-            return list(self._models)
+            return list(range(len(self._models)))
         self._judge(self._fit, rows)
-        return [self._models[row] for row in rows]
+        return rows
 
     def standing(self) -> Standing:
         """Return where the models stand."""

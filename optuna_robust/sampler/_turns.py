@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optuna_robust.criteria import FloatArray
+
 
 if TYPE_CHECKING:
     from optuna_robust.sampler._models import Model
@@ -96,32 +98,40 @@ def model_to_repeat(
     if n_left is None and not several and is_open[standing.models.index(leader)]:
         return leader
     chances = standing.chances_of_no_better(rng) if several else standing.chances_of_best
-    chances[~is_open] = 0.0
+    chances = np.where(is_open, chances, 0.0)
     if not chances.sum() > 0.0:
         return standing.best(is_open)
     return standing.models[int(rng.choice(len(chances), p=chances / chances.sum()))]
 
 
-def model_to_complete(standing: Standing, n_left: int) -> Model | None:
+def model_to_complete(standing: Standing, n_left: int, rng: np.random.Generator) -> Model | None:
     """Return the model whose missing instances are trained next, when the end is near.
 
     That is when the model that is expected to be the best can just be completed; the less sure it
     is to be the best, the earlier, since it may fall behind. Then the best of those that can be
     completed within what is left is trained, and when it is complete, the likeliest one to be
-    better.
+    better. With several criteria, the models that likely none is better than are completed with
+    the last ``n_instances`` trainings, the nearly complete ones first.
 
     Args:
         standing:
             Where the models stand.
         n_left:
             How many trainings are left.
+        rng:
+            For several criteria, as for :func:`model_to_repeat`.
 
     Returns:
         The model; None while there is time for others, or if none is worth it.
     """
-    missing = standing.n_missing()
-    is_open = standing.is_free() & (missing > 0)
-    may_win = is_open | (missing == 0)
+    missing, may_win = standing.n_missing(), standing.is_free()
+    reachable = may_win & (missing <= max(n_left, 0))
+    is_open = reachable & (missing > 0)
+    if len(standing.values[0]) > 1:
+        if n_left > standing.n_instances:
+            return None
+        chances = standing.chances_of_no_better(rng) / np.maximum(missing, 1)
+        return _likeliest(standing, np.where(is_open, chances, 0.0))
     if not may_win.any():
         return None
     leader = standing.best(may_win)
@@ -129,9 +139,11 @@ def model_to_complete(standing: Standing, n_left: int) -> Model | None:
     n_reserved = (1.0 + doubt) * standing.n_instances - leader.n_instances
     if n_left > n_reserved:
         return None
-    reachable = may_win & (missing <= max(n_left, 0))
     best = standing.best(reachable if reachable.any() else may_win)
     if best.n_instances < standing.n_instances:
         return best
-    chances = np.where(reachable & is_open, standing.chances_of_best, 0.0)
+    return _likeliest(standing, np.where(is_open, standing.chances_of_best, 0.0))
+
+
+def _likeliest(standing: Standing, chances: FloatArray) -> Model | None:
     return standing.models[int(np.argmax(chances))] if chances.max() > _LEAST_CHANCE else None

@@ -28,7 +28,7 @@ def flaky(trial: optuna.Trial, instance: opr.Instance) -> float:
 
 
 @pytest.mark.parametrize("on_failure", ["worst", "drop"])
-@pytest.mark.parametrize("max_failures", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("max_failures", [0.2, 0.5, 1.0])
 def test_failures_are_part_of_a_model(on_failure: str, max_failures: float) -> None:
     study, log = search(flaky, on_failure=on_failure, max_failures=max_failures, budget=50)
     assert len(log) == 50
@@ -38,6 +38,11 @@ def test_failures_are_part_of_a_model(on_failure: str, max_failures: float) -> N
     assert sum(n_failures) > 0
     assert max(n_failures) <= max(1, 5 * max_failures + 1)
     assert len(study.best_trial.user_attrs.get("robust:failures", {})) <= 5 * max_failures
+
+
+def test_the_overshoot_is_bounded_where_one_failure_ends_a_model() -> None:
+    _, log = search(flaky, max_failures=0.0, budget=50)
+    assert 50 <= len(log) <= 50 + 5
 
 
 def test_a_model_that_fails_too_often_is_not_trained_on() -> None:
