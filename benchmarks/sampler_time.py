@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.samplers import TPESampler
@@ -32,7 +33,7 @@ from optuna_robust import trials
 
 STORAGES = ("memory", "sqlite", "journal")
 _N_INSTANCES = 10
-_SPACE = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(6)}
+_SPACE: dict[str, BaseDistribution] = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(6)}
 # Trials of a search for each of its models, as a search of a noisy problem has them.
 _TRIALS_A_MODEL = 5 / 3
 
@@ -211,7 +212,8 @@ def _storages(kind: str, folder: Path) -> Iterator[tuple[Any, Any]]:
     elif kind == "sqlite":
         yield f"sqlite:///{folder}/a.db", f"sqlite:///{folder}/b.db"
     else:
-        yield tuple(
-            optuna.storages.JournalStorage(JournalFileBackend(str(folder / name)))
-            for name in ("a.log", "b.log")
-        )
+        yield _journal(folder / "a.log"), _journal(folder / "b.log")
+
+
+def _journal(path: Path) -> optuna.storages.JournalStorage:
+    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
