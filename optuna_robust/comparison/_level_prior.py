@@ -12,10 +12,6 @@ from optuna_robust.comparison._prediction import LevelPrediction
 from optuna_robust.criteria import FloatArray
 
 
-# Greatest weight of what hyperparameters say: models that beat all that are like them exist.
-_MOST_INFORMED = 0.9
-# They inform, or they do not.
-_SHARES = np.array([0.0, _MOST_INFORMED])
 # Standard deviations that are tried, relative to those of the predictions.
 _SCALES = np.geomspace(0.2, 4.0, 16)
 # Log-normal prior of the scale, and normal one of the slope, both around 1. The intercept is 0
@@ -26,6 +22,12 @@ _INTERCEPT_STD = 0.1
 _N_ITERATIONS = 3
 # Models so many standard deviations worse than the mean of all have diverged.
 _DIVERGED = 4.0
+# Standard deviations that are tried, relative to that of the noise.
+RATIOS = np.concatenate([[0.0], np.geomspace(0.03, 100.0, 40)])
+# Half-Cauchy (Gelman 2006), so that neither 0 nor infinity takes it all where little is known.
+LOG_PRIOR = np.log(np.gradient(RATIOS)) - np.log1p(RATIOS**2)
+# Models that are unlike all that resemble them exist.
+MOST_INFORMED = 0.9
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,9 @@ def informed_prior(
     prediction: LevelPrediction,
     means: FloatArray,
     errors: FloatArray,
-    plain_mean: float,
-    plain_variance: float,
+    plain: tuple[float, float],
+    *,
+    most_informed: float,
 ) -> LevelPrior:
     """Return mixtures of what predictions say and of the plain prior.
 
@@ -155,26 +158,29 @@ def informed_prior(
             Every model's mean loss; NaN without one.
         errors:
             Variances of ``means`` around the levels.
-        plain_mean:
-            Of the plain prior.
-        plain_variance:
-            Of the plain prior.
+        plain:
+            Mean and variance of the plain prior.
+        most_informed:
+            Pi, if hyperparameters inform; with a probability that is fitted, too, they do not.
     """
-    plain = plain_prior(len(means), plain_mean, plain_variance)
+    plain_mean, plain_variance = plain
+    uninformed = plain_prior(len(means), plain_mean, plain_variance)
+    # They inform, or they do not.
+    shares = np.array([0.0, most_informed])
     usable = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0.0)
     judged = usable & np.isfinite(means)
     if np.count_nonzero(judged) < FEWEST_MODELS or not plain_variance > 0.0:
-        return plain
+        return uninformed
     # Diverged models say nothing on the good ones.
     limit = plain_mean + _DIVERGED * np.sqrt(plain_variance + errors)
     judged[judged] = means[judged] <= limit[judged]
     if np.count_nonzero(judged) < FEWEST_MODELS:
-        return plain
+        return uninformed
     judged &= prediction.mean <= np.median(prediction.mean[judged])
     x, y, error = prediction.mean[judged], means[judged], errors[judged]
     variance = prediction.std[judged] ** 2
     plain_log = _log_normal(y - plain_mean, plain_variance + error)
-    share, scale2, a, b = 0.5, 1.0, 0.0, 1.0
+    share, scale2, a, b = 0.5 * most_informed, 1.0, 0.0, 1.0
     for _ in range(_N_ITERATIONS):
         # Weighted least squares with the responsibilities of the mixture (Dempster, Laird &
         # Rubin 1977), drawn to the prediction as it is.
@@ -185,7 +191,7 @@ def informed_prior(
         weights = weights / (scale2 * variance + error)
         total = float(weights.sum())
         if not total > 0.0:
-            return plain
+            return uninformed
         centre = float(weights @ x) / total
         gap = 1.0 / (_INTERCEPT_STD**2 * float(np.median(variance)))
         rise = 1.0 / _SLOPE_STD**2
@@ -197,15 +203,68 @@ def informed_prior(
         # Share and scale: posterior means on a grid.
         spread = _SCALES[:, None] ** 2 * variance + error
         informed = np.exp(_log_normal(y - a - b * x, spread) - plain_log)
-        mixed = 1.0 - _SHARES[:, None, None] + _SHARES[:, None, None] * informed
+        mixed = 1.0 - shares[:, None, None] + shares[:, None, None] * informed
         log_posterior = np.log(np.maximum(mixed, 1e-300)).sum(axis=2)
         log_posterior = log_posterior - 0.5 * (np.log(_SCALES) / _SCALE_STD) ** 2
         density = np.exp(log_posterior - log_posterior.max())
         density /= density.sum()
-        share = float(density.sum(axis=1) @ _SHARES)
+        share = float(density.sum(axis=1) @ shares)
         scale2 = float(density.sum(axis=0) @ _SCALES**2)
     rule = PriorRule(plain_mean, plain_variance, share, a, b, float(np.sqrt(scale2)))
     return rule.prior(prediction)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told from elsewhere: predictions, how they may weigh, effects without them."""
+
+    prediction: LevelPrediction
+    effects: FloatArray
+    most_informed: float
+
+
+def level_prior(
+    told: Told | None, means: FloatArray, errors: FloatArray
+) -> tuple[LevelPrior, float, float]:
+    """Return the prior of the levels, and mean and variance that all models share."""
+    mean, variance = fit_common_levels(means, errors)
+    if told is None:
+        return plain_prior(len(means), mean, variance), mean, variance
+    prior = informed_prior(
+        told.prediction, means, errors, (mean, variance), most_informed=told.most_informed
+    )
+    return prior, mean, variance
+
+
+def shrunk(prior: LevelPrior, means: FloatArray, errors: FloatArray) -> FloatArray:
+    """Return expected levels."""
+    middle, spread = prior.moments(means, errors)
+    share = np.divide(spread, spread + errors, out=np.zeros(len(means)), where=spread > 0.0)
+    return np.where(np.isnan(means), middle, middle + share * (means - middle))
+
+
+def fit_common_levels(means: FloatArray, errors: FloatArray) -> tuple[float, float]:
+    """Return mean and variance of the levels, whose estimates have the errors' variances.
+
+    The mean is the median of the estimates, and the variance that of a normal distribution whose
+    lower half fits the better half of them.
+    """
+    there = np.isfinite(means)
+    centre = float(np.median(means[there]))
+    better = there & (means <= centre)
+    # Few numbers of instances make few different errors.
+    variance, which = np.unique(errors[better], return_inverse=True)
+    squares = np.bincount(which, (means[better] - centre) ** 2)
+    between = RATIOS**2 * (float(np.median(errors[there])) or 1.0)
+    weights = 1.0 / np.maximum(between[:, None] + variance, 1e-300)
+    log_likelihood = 0.5 * (np.log(weights) @ np.bincount(which) - weights @ squares)
+    share = normalised(log_likelihood + LOG_PRIOR)
+    return centre, float(share @ between)
+
+
+def normalised(log_weights: FloatArray) -> FloatArray:
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())
 
 
 def _log_normal(gap: FloatArray, variance: FloatArray) -> FloatArray:

@@ -11,10 +11,17 @@ import numpy.typing as npt
 from optuna_robust.comparison._additive import AdditiveFit
 from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._additive import usable
-from optuna_robust.comparison._level_prior import informed_prior
+from optuna_robust.comparison._level_prior import level_prior
 from optuna_robust.comparison._level_prior import LevelPrior
-from optuna_robust.comparison._level_prior import plain_prior
-from optuna_robust.comparison._moderation import moderate_variances
+from optuna_robust.comparison._level_prior import LOG_PRIOR
+from optuna_robust.comparison._level_prior import MOST_INFORMED
+from optuna_robust.comparison._level_prior import normalised
+from optuna_robust.comparison._level_prior import RATIOS
+from optuna_robust.comparison._level_prior import shrunk
+from optuna_robust.comparison._level_prior import Told
+from optuna_robust.comparison._noise import moderated
+from optuna_robust.comparison._noise import moderated_with
+from optuna_robust.comparison._noise import roughly_moderated
 from optuna_robust.comparison._prediction import LevelKernel
 from optuna_robust.comparison._prediction import LevelPrediction
 from optuna_robust.comparison._prediction import predict_levels
@@ -29,12 +36,6 @@ _MAD_SCALE = 1.4826
 _DIVERGED = 4.0
 # Levels, effects and their variances depend on each other.
 _N_ITERATIONS = 4
-_ROUGH_DF = 4.0
-_N_TREND_ITERATIONS = 3
-# Standard deviations that are tried, relative to that of the noise.
-_RATIOS = np.concatenate([[0.0], np.geomspace(0.03, 100.0, 40)])
-# Half-Cauchy (Gelman 2006), so that neither 0 nor infinity takes it all where little is known.
-_LOG_PRIOR = np.log(np.gradient(_RATIOS)) - np.log1p(_RATIOS**2)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class RandomLevels:
 
     def levels(self) -> FloatArray:
         """Return expected levels given the models' own losses too, shape ``(n_models,)``."""
-        return _shrunk(self.prior, self.means, self.variances / np.maximum(self.n, 1))
+        return shrunk(self.prior, self.means, self.variances / np.maximum(self.n, 1))
 
 
 def fit_random_levels(
@@ -99,6 +100,7 @@ def fit_random_levels(
     *,
     common_instances: bool = True,
     prediction: LevelPrediction | None = None,
+    most_informed: float = MOST_INFORMED,
 ) -> RandomLevels:
     """Fit levels, effects of instances and noise, whichever models were trained more.
 
@@ -126,6 +128,9 @@ def fit_random_levels(
             (:func:`~optuna_robust.comparison.predict_levels`). Every level is then drawn from a
             mixture of a normal distribution around it and of the one that all models share; how
             much it counts is fitted, too. :func:`fit_informed_levels` does it all.
+        most_informed:
+            Weight of predictions that inform, in (0, 1); the rest is for models that are unlike
+            all that resemble them. The smaller, the safer is the best model if it is one.
 
     Returns:
         The fit.
@@ -147,9 +152,8 @@ def fit_random_levels(
     plain = _fit(matrix, start, common_instances=common_instances)
     if prediction is None:
         return plain
-    return _fit(
-        matrix, start, common_instances=common_instances, prediction=prediction, plain=plain
-    )
+    told = Told(prediction, plain.effects, most_informed)
+    return _fit(matrix, start, common_instances=common_instances, told=told)
 
 
 def _started(losses: npt.ArrayLike, *, common_instances: bool) -> tuple[FloatArray, AdditiveFit]:
@@ -177,13 +181,9 @@ def _fit(
     start: AdditiveFit,
     *,
     common_instances: bool,
-    prediction: LevelPrediction | None = None,
-    plain: RandomLevels | None = None,
+    told: Told | None = None,
 ) -> RandomLevels:
-    """Return the fit, which begins with fixed levels of the models that have two losses.
-
-    With a prediction, ``plain`` is the fit without.
-    """
+    """Return the fit, which begins with fixed levels of the models that have two losses."""
     finite = usable(matrix)
     n = np.count_nonzero(finite, axis=1)
     several = n >= 2
@@ -195,10 +195,10 @@ def _fit(
     instance_variance = 0.0
     means = _means(known, finite, effects)
     if common_instances and np.count_nonzero(finite.any(axis=0)) > 1:
-        variances = _roughly_moderated(s2, df)
+        variances = roughly_moderated(s2, df)
         for _ in range(_N_ITERATIONS):
             mean_errors = variances / np.maximum(n, 1)
-            level_means, level_variances = _prior(prediction, means, mean_errors)[0].moments(
+            level_means, level_variances = level_prior(told, means, mean_errors)[0].moments(
                 means, mean_errors
             )
             effects, errors, instance_variance = _fit_effects(
@@ -208,23 +208,21 @@ def _fit(
                 level_variances,
                 _not_diverged(means),
             )
-            if plain is not None:
+            if told is not None:
                 # Predictions say how models differ; where all of them lie, is as without.
                 weights = finite.sum(axis=0) / finite.sum()
-                effects += float(weights @ np.nan_to_num(plain.effects - effects))
+                effects += float(weights @ np.nan_to_num(told.effects - effects))
             means = _means(known, finite, effects)
         squares = np.where(finite, known - effects - means[:, None], 0.0) ** 2
         np.divide(squares.sum(axis=1), df, out=s2, where=df > 0.0)
-    pooled = _moderated(s2, df)
+    pooled = moderated(s2, df)
     # By the pool: the level of a model with a variance of its own is not drawn to the others.
     rough = pooled.prior_variances / np.maximum(n, 1)
-    levels = _shrunk(_prior(prediction, means, rough)[0], means, rough)
+    levels = shrunk(level_prior(told, means, rough)[0], means, rough)
     trend = fit_variance_trend(levels, rough, s2, df)
-    noise = (
-        pooled if trend.slope == 0.0 else _moderated_with(trend, prediction, means, (s2, df), n)
-    )
-    prior, level_mean, level_variance = _prior(
-        prediction, means, noise.variances / np.maximum(n, 1)
+    noise = pooled if trend.slope == 0.0 else moderated_with(trend, told, means, (s2, df), n)
+    prior, level_mean, level_variance = level_prior(
+        told, means, noise.variances / np.maximum(n, 1)
     )
     effects[~finite.any(axis=0)] = np.nan
     return RandomLevels(
@@ -238,7 +236,7 @@ def _fit(
         noise.variances,
         noise.df,
         prior,
-        prediction,
+        None if told is None else told.prediction,
         noise.prior_variances,
         noise.prior_df,
         trend,
@@ -251,6 +249,7 @@ def fit_informed_levels(
     *,
     common_instances: bool = True,
     kernel: LevelKernel | None = None,
+    most_informed: float = MOST_INFORMED,
 ) -> RandomLevels:
     """Fit random levels that are shrunk to what the models' hyperparameters say.
 
@@ -264,6 +263,8 @@ def fit_informed_levels(
             As for :func:`fit_random_levels`.
         kernel:
             That of an earlier fit, which saves the time to fit it.
+        most_informed:
+            As for :func:`fit_random_levels`.
 
     Returns:
         The fit. Where hyperparameters say nothing, or of too few models, it is nearly or exactly
@@ -290,9 +291,8 @@ def fit_informed_levels(
     )
     if prediction.kernel is None:
         return plain
-    return _fit(
-        matrix, start, common_instances=common_instances, prediction=prediction, plain=plain
-    )
+    told = Told(prediction, plain.effects, most_informed)
+    return _fit(matrix, start, common_instances=common_instances, told=told)
 
 
 def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:
@@ -308,82 +308,6 @@ def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:
     return bool(shared.max(initial=0.0) >= 2.0)
 
 
-def _roughly_moderated(s2: FloatArray, df: FloatArray) -> FloatArray:
-    """Return variances drawn to a typical one, as if that were worth a few degrees of freedom.
-
-    As for noise with a t distribution (Lange, Little & Taylor 1989); the typical variance is the
-    median, by that of a chi-squared distribution (Wilson & Hilferty 1931).
-    """
-    there = df > 0.0
-    if not (s2[there] > 0.0).any():
-        return np.ones(len(s2))
-    medians = s2[there] / (1.0 - 2.0 / (9.0 * np.maximum(df[there], 0.5))) ** 3
-    typical = float(np.median(medians)) or float(np.median(medians[medians > 0.0]))
-    return moderate_variances(s2, df, prior_variance=typical, prior_df=_ROUGH_DF).posterior
-
-
-@dataclass(frozen=True)
-class _Noise:
-    variances: FloatArray
-    df: FloatArray
-    prior_variances: FloatArray
-    prior_df: FloatArray
-
-
-def _moderated(s2: FloatArray, df: FloatArray) -> _Noise:
-    """Return variances and their degrees of freedom for all models, those without one too."""
-    moderated = moderate_variances(s2, df, robust=True, keep_order=True)
-    if moderated.prior_df > 0.0:
-        # Of a model without a variance: the same for all.
-        prior_df = np.where(df > 0.0, moderated.own_prior_df, moderated.prior_df)
-        return _Noise(
-            moderated.posterior,
-            moderated.total_df,
-            np.full(len(s2), moderated.prior_variance),
-            np.minimum(prior_df, moderated.pooled_df),
-        )
-    there = df > 0.0  # one variance, or all are 0
-    pooled = float(np.average(s2[there], weights=df[there])) if there.any() else 0.0
-    pooled_df = max(moderated.pooled_df, 1.0)
-    alike, all_df = np.full(len(s2), pooled), np.full(len(s2), pooled_df)
-    return _Noise(alike, all_df, alike, all_df)
-
-
-def _moderated_with(
-    trend: VarianceTrend,
-    prediction: LevelPrediction | None,
-    means: FloatArray,
-    own: tuple[FloatArray, FloatArray],
-    n: npt.NDArray[np.intp],
-) -> _Noise:
-    """Return variances moderated to a trend on the level (Sartor et al. 2006)."""
-    s2, df = own
-    factor = np.ones(len(means))
-    for _ in range(_N_TREND_ITERATIONS):  # the noisier a model, the less is known of its level
-        flat = _moderated(s2 / factor, df)
-        errors = factor * flat.prior_variances / np.maximum(n, 1)
-        factor = trend.factor(_shrunk(_prior(prediction, means, errors)[0], means, errors))
-    flat = _moderated(s2 / factor, df)
-    return _Noise(factor * flat.variances, flat.df, factor * flat.prior_variances, flat.prior_df)
-
-
-def _shrunk(prior: LevelPrior, means: FloatArray, errors: FloatArray) -> FloatArray:
-    """Return expected levels."""
-    middle, spread = prior.moments(means, errors)
-    share = np.divide(spread, spread + errors, out=np.zeros(len(means)), where=spread > 0.0)
-    return np.where(np.isnan(means), middle, middle + share * (means - middle))
-
-
-def _prior(
-    prediction: LevelPrediction | None, means: FloatArray, errors: FloatArray
-) -> tuple[LevelPrior, float, float]:
-    """Return the prior of the levels, and mean and variance that all models share."""
-    mean, variance = _fit_levels(means, errors)
-    if prediction is None:
-        return plain_prior(len(means), mean, variance), mean, variance
-    return informed_prior(prediction, means, errors, mean, variance), mean, variance
-
-
 def _means(known: FloatArray, finite: npt.NDArray[np.bool_], effects: FloatArray) -> FloatArray:
     n = np.count_nonzero(finite, axis=1)
     sums = np.where(finite, known - effects, 0.0).sum(axis=1)
@@ -396,25 +320,6 @@ def _not_diverged(levels: FloatArray) -> npt.NDArray[np.bool_]:
     middle = float(np.nanmedian(levels))
     spread = _MAD_SCALE * float(np.nanmedian(np.abs(levels - middle)))
     return np.asarray(levels <= middle + _DIVERGED * spread)
-
-
-def _fit_levels(means: FloatArray, errors: FloatArray) -> tuple[float, float]:
-    """Return mean and variance of the levels, whose estimates have the errors' variances.
-
-    The mean is the median of the estimates, and the variance that of a normal distribution whose
-    lower half fits the better half of them.
-    """
-    there = np.isfinite(means)
-    centre = float(np.median(means[there]))
-    better = there & (means <= centre)
-    # Few numbers of instances make few different errors.
-    variance, which = np.unique(errors[better], return_inverse=True)
-    squares = np.bincount(which, (means[better] - centre) ** 2)
-    between = _RATIOS**2 * (float(np.median(errors[there])) or 1.0)
-    weights = 1.0 / np.maximum(between[:, None] + variance, 1e-300)
-    log_likelihood = 0.5 * (np.log(weights) @ np.bincount(which) - weights @ squares)
-    share = _normalised(log_likelihood + _LOG_PRIOR)
-    return centre, float(share @ between)
 
 
 def _fit_effects(
@@ -444,18 +349,13 @@ def _fit_effects(
     eigenvalues, vectors = np.linalg.eigh(information)
     eigenvalues = np.maximum(eigenvalues, 0.0)
     rotated = vectors.T @ right
-    among = _RATIOS[:, None] ** 2 * float(np.median(variance))
+    among = RATIOS[:, None] ** 2 * float(np.median(variance))
     shrunk = among / (1.0 + among * eigenvalues)
     log_likelihood = 0.5 * (rotated**2 * shrunk - np.log1p(among * eigenvalues)).sum(axis=1)
-    share = _normalised(log_likelihood + _LOG_PRIOR)
+    share = normalised(log_likelihood + LOG_PRIOR)
     covariance = share @ shrunk
     return (
         vectors @ (covariance * rotated),
         vectors**2 @ covariance,
         float(share @ among[:, 0]),
     )
-
-
-def _normalised(log_weights: FloatArray) -> FloatArray:
-    weights = np.exp(log_weights - log_weights.max())
-    return np.asarray(weights / weights.sum())

@@ -22,6 +22,7 @@ from optuna_robust.comparison import check_models
 from optuna_robust.comparison import Contest
 from optuna_robust.comparison import criterion_posterior
 from optuna_robust.comparison import encode_models
+from optuna_robust.comparison import fit_informed_levels
 from optuna_robust.comparison import predict_levels
 from optuna_robust.comparison import tells_noise
 from optuna_robust.criteria import check_min_instances
@@ -42,6 +43,9 @@ _HARDNESS = 4.0
 _SHARE_ON_THE_WAY = 0.25
 # The rivals of the likeliest model that are trained next have this share of the rivals' chances.
 _SHARE_OF_RIVALS = 0.5
+# The best model may be one that its hyperparameters speak against: that counts as much as what
+# they say.
+_MOST_INFORMED = 0.5
 # Two standard deviations are equal that differ by less.
 _ALIKE = 0.01
 # Fewest models that get a second instance before anything is decided.
@@ -205,12 +209,20 @@ class RaceRule:
             open_ = models
         if not tells_noise(matrix, common_instances=self.common_instances):
             return self._before_the_pilot(matrix, models, open_)
+        fit = None
+        if self._features is not None:
+            fit = fit_informed_levels(
+                matrix,
+                self._features,
+                common_instances=self.common_instances,
+                most_informed=_MOST_INFORMED,
+            )
         posterior = criterion_posterior(
             matrix,
             criterion,
             self.n_instances,
             common_instances=self.common_instances,
-            features=self._features,
+            fit=fit,
         )
         expected = posterior.mean
         contest = Contest(posterior, self.tolerance)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # The latest trials inform: so many bound the cost of a fit.
 _N_TRIALS = 256
+# A trial that beats all that are like it may be the best.
+_MOST_INFORMED = 0.5
 # A fit is kept until there are so many times the trials that it knows.
 _GROWTH = 1.1
 
@@ -106,7 +108,10 @@ def inform(study: Study, sign: int, *, recorded: bool, common_instances: bool) -
     fit = None
     if encoding.n_features and tells_noise(losses, common_instances=common_instances):
         levels = fit_informed_levels(
-            losses, encoding.encode(params), common_instances=common_instances
+            losses,
+            encoding.encode(params),
+            common_instances=common_instances,
+            most_informed=_MOST_INFORMED,
         )
         fit = levels if levels.prediction is not None else None
     return InformedTrials(len(finished), numbers, encoding, fit)

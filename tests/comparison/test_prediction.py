@@ -144,7 +144,7 @@ def test_conditional_spaces_categories_and_failures():
     fit = fit_informed_levels(losses, encode_models(models))
     assert np.isfinite(fit.prior.means).all()
     assert np.isfinite(fit.levels()).all()
-    assert fit.prior.rule.share > 0.5
+    assert fit.prior.rule.share > 0.4
     posterior = criterion_posterior(
         losses, get_criterion("q3+iqr"), 4, features=encode_models(models)
     )
