@@ -34,15 +34,15 @@ def objective(trial: optuna.Trial) -> float:
 def main() -> None:
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=0),
-        pruner=opr.RobustnessPruner(),  # 1: was optuna.pruners.MedianPruner()
+        sampler=opr.RobustnessSampler(seed=0),  # 1: was optuna.samplers.TPESampler(seed=0)
     )
-    # 2: was study.optimize(objective, n_trials=30)
+    # 2: was study.optimize(objective, n_trials=100)
     study.optimize(
-        opr.MultiInstanceObjective(objective, n_instances=8), n_trials=30, show_progress_bar=True
+        opr.MultiInstanceObjective(objective, n_instances=8),
+        callbacks=[opr.MaxInstancesCallback(100)],  # 100 trials, 100 trainings
     )
+    print(opr.recommend(study))
     best = study.best_trial
-    print(f"best parameters: {best.params}")
     print(f"Q1 - IQR of its accuracies: {best.value:.4f}")
     print(f"its accuracies: {[round(loss, 3) for loss in best.user_attrs['robust:losses']]}")
 

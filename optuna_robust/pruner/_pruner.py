@@ -64,6 +64,14 @@ class RobustnessPruner(BasePruner):
     losses, whose intermediate values may be a learning curve. A failed instance, and a loss that
     is NaN or infinite, is the worst possible loss.
 
+    In the study of a :class:`~optuna_robust.RobustnessSampler`, whose trials are single trainings,
+    it says by which criterion, and stops models beyond ``max_spread`` and ``max_relative_spread``;
+    its rule has nothing to stop. A trial that trains instances in a row tries fewer models for
+    the same trainings: where the sampler may be chosen, that search is the better one
+    (``python -m benchmarks search-cost``). This pruner alone is for studies whose sampler is
+    given, for objectives that train many instances of a model at once, and for several objectives
+    beside a sampler of fronts.
+
     Example:
         >>> import optuna
         >>> import optuna_robust as opr
