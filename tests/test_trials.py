@@ -8,17 +8,12 @@ from optuna.trial import create_trial
 from optuna.trial import TrialState
 import pytest
 
-from optuna_robust.criteria import get_criterion
 from optuna_robust.trials import comparable_trials
 from optuna_robust.trials import continued_numbers
-from optuna_robust.trials import FinishedTrials
 from optuna_robust.trials import losses_matrix
 from optuna_robust.trials import n_spent_by
 from optuna_robust.trials import n_trainings
 from optuna_robust.trials import oriented_losses
-
-
-MEAN = get_criterion("mean")
 
 
 def trial_with(losses: list[object], **kwargs: object) -> optuna.trial.FrozenTrial:
@@ -43,42 +38,6 @@ def test_trainings_are_instances_or_one_for_an_ordinary_trial() -> None:
     assert n_trainings(create_trial(state=TrialState.PRUNED)) == 1
     assert n_trainings(create_trial(state=TrialState.FAIL)) == 1
     assert n_trainings(create_trial(state=TrialState.RUNNING)) == 0
-
-
-def test_finished_trials_grow_and_scores_follow() -> None:
-    study = optuna.create_study()
-    finished = FinishedTrials(sign=1)
-    rng = np.random.default_rng(0)
-    losses = rng.normal(size=(50, 40))
-    for row, n in zip(losses, rng.integers(1, 41, size=50), strict=True):
-        study.add_trial(trial_with(row[:n].tolist()))
-        row[n:] = np.nan
-        finished.update(study)
-        for instances in ((0,), tuple(range(20))):
-            scores = finished.scores(instances, MEAN, recorded=True)
-            expected = losses[: len(scores), : len(instances)].mean(axis=1)
-            np.testing.assert_allclose(scores, expected)
-    assert finished.scores((100,), MEAN, recorded=True).shape == (50,)
-    assert np.isnan(finished.scores((100,), MEAN, recorded=True)).all()
-
-
-def test_incumbent_is_none_without_a_complete_trial() -> None:
-    study = optuna.create_study()
-    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: 1.0}))
-    finished = FinishedTrials(sign=1)
-    finished.update(study)
-    assert finished.incumbent_losses((0,), MEAN, recorded=False) is None
-
-
-def test_incumbent_of_a_tie_is_the_earlier_trial() -> None:
-    study = optuna.create_study()
-    for losses in ([3.0, 1.0], [2.0, 2.0], [1.0, 3.0]):
-        study.add_trial(trial_with(losses))  # type: ignore[arg-type]
-    finished = FinishedTrials(sign=1)
-    finished.update(study)
-    incumbent = finished.incumbent_losses((0, 1), MEAN, recorded=True)
-    assert incumbent is not None
-    assert incumbent.tolist() == [3.0, 1.0]
 
 
 def test_a_matrix_has_a_column_for_every_instance_number() -> None:

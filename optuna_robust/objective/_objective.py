@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -45,8 +46,7 @@ from optuna_robust.objective._judge import make_judge
 from optuna_robust.objective._trial_instances import Train
 from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
-from optuna_robust.objective._turn import SuggestedAgain
-from optuna_robust.objective._turn import train_new
+from optuna_robust.objective._turn import take_turn
 from optuna_robust.parallel import check_instances_per_call
 from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
@@ -56,7 +56,6 @@ from optuna_robust.parallel import make_workers
 from optuna_robust.parallel import Together
 from optuna_robust.parallel import Trained
 from optuna_robust.parallel import Workers
-from optuna_robust.process import this_process
 from optuna_robust.sampler import RobustnessSampler
 from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import keep_settings
@@ -231,7 +230,14 @@ class MultiInstanceObjective:
         pool = self._pool(trial)
         try:
             if isinstance(trial.study.sampler, RobustnessSampler):
-                self._train_turn(run, pool, trial.study.sampler)
+                take_turn(
+                    run,
+                    trial.study.sampler,
+                    n_instances=self._n_instances,
+                    per_turn=self._per_call or 1,
+                    train=partial(self._train_here, trial),
+                    train_up_to=partial(self._train_up_to, run, pool),
+                )
             else:
                 self._train_all(run, pool)
         except (KeyboardInterrupt, SystemExit):
@@ -245,59 +251,18 @@ class MultiInstanceObjective:
 
     def _train_all(self, run: TrialRun, pool: InstancePool) -> None:
         """Train the instances of a trial until its pruner stops it."""
-        trial = run.trial
-        train = partial(self._train_here, trial)
-        for trained in self._trial_instances(run, pool, train, self._n_instances):
-            self._succeeded = self._succeeded or pool.succeeded
-            self._take(run, trained)
+        for _ in self._train_up_to(
+            run, pool, self._n_instances, partial(self._train_here, run.trial)
+        ):
             if run.n_instances < self._n_instances and run.should_stop():
-                pruner = type(trial.study.pruner).__name__
+                pruner = type(run.trial.study.pruner).__name__
                 run.stop(trials.by_pruner(pruner, run.n_instances))
 
-    def _train_turn(self, run: TrialRun, pool: InstancePool, sampler: RobustnessSampler) -> None:
-        """Train the next instances of a trial's model, of a new one the first.
-
-        Raises:
-            optuna.TrialPruned: If the model does not have all its instances then.
-        """
-        trial = run.trial
-        if trials.PROCESS not in trial.user_attrs:  # the sampler did not know yet what this is
-            trial.set_user_attr(trials.PROCESS, list(vars(this_process()).values()))
-        earlier = sampler.continued_trial(trial.study, trial.number)
-        train: Train = partial(self._train_here, trial)
-        if earlier is None:
-            train = train_new(sampler, trial, train)
-        else:
-            run.take_over(earlier)
-        try:
-            self._take_turn(run, pool, train)
-        except SuggestedAgain as again:
-            run.take_over(again.known.trial)
-            if trials.is_given_up(again.known.trial):
-                run.stop(again.known.trial.user_attrs[trials.STOPPED])
-            if again.known.may_go_on:
-                self._take_turn(run, pool, partial(self._train_here, trial))
-        if run.n_instances < self._n_instances:
-            raise TrialPruned(f"{run.n_instances} of {self._n_instances} instances are trained.")
-
-    def _take_turn(self, run: TrialRun, pool: InstancePool, train: Train) -> None:
-        upto = min(run.n_instances + (self._per_call or 1), self._n_instances)
-        if run.n_instances == upto:
-            return
-        for trained in self._trial_instances(run, pool, train, upto):
-            self._succeeded = self._succeeded or pool.succeeded
-            try:
-                self._take(run, trained)
-            except TrialPruned as pruned:  # by the objective: the model shall not go on
-                run.stop(str(pruned))
-        limit = run.judge.pruner
-        if limit is not None and limit.exceeds_limit(run.oriented()):
-            run.stop(f"Its spread of {run.n_instances} instances exceeds the pruner's limit.")
-
-    def _trial_instances(
-        self, run: TrialRun, pool: InstancePool, train: Train, upto: int
-    ) -> TrialInstances:
-        return TrialInstances(
+    def _train_up_to(
+        self, run: TrialRun, pool: InstancePool, upto: int, train: Train
+    ) -> Iterator[None]:
+        """Train a trial's next instances up to a number, and take each into account."""
+        instances = TrialInstances(
             run.trial,
             self._instances(run.trial)[run.n_instances : upto],
             pool,
@@ -305,6 +270,10 @@ class MultiInstanceObjective:
             self._per_call,
             may_be_known=self._store is not None,
         )
+        for trained in instances:
+            self._succeeded = self._succeeded or pool.succeeded
+            self._take(run, trained)
+            yield
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out processes, and what was read from studies: it is read again."""

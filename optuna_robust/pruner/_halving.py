@@ -12,7 +12,7 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import is_better
 from optuna_robust.elimination import n_kept
-from optuna_robust.trials import FinishedTrials
+from optuna_robust.pruner._finished_trials import FinishedTrials
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ from optuna_robust.criteria import identical
 from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import is_rung
+from optuna_robust.pruner._finished_trials import FinishedTrials
 from optuna_robust.pruner._halving import TrialHalving
 from optuna_robust.pruner._informed import inform
 from optuna_robust.pruner._informed import InformedTrials
 from optuna_robust.pruner._race import TrialRace
-from optuna_robust.trials import FinishedTrials
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import oriented_losses
 from optuna_robust.trials import SETTINGS

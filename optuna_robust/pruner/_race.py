@@ -15,8 +15,8 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
+from optuna_robust.pruner._finished_trials import FinishedTrials
 from optuna_robust.pruner._informed import InformedTrials
-from optuna_robust.trials import FinishedTrials
 
 
 # The latest trials that tell the noise and how good models are: so many bound the cost of a call.

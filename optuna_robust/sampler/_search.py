@@ -254,7 +254,7 @@ class Search:
         oriented = found.values[rows] * np.array(self.target.orientations)
         for row, values in zip(rows, oriented.tolist(), strict=True):
             model = found.models[row]
-            self._shown[model.number] = as_complete(model, values)
+            self._shown[model.number] = as_complete(model.first, model.latest, values)
 
 
 def _is_dead(trial: FrozenTrial) -> bool:

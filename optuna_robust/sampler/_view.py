@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial
 
-    from optuna_robust.sampler._models import Model
-
 
 # Where Optuna keeps constraints: ``constraints`` of samplers' options, ``constraints:name``.
 _CONSTRAINTS = "constraints"
@@ -61,15 +59,15 @@ class ModelsStudy(Study):
         self.is_stopped = True
 
 
-def as_complete(model: Model, values: Sequence[float]) -> FrozenTrial:
-    """Return a model as one COMPLETE trial with these values."""
-    shown = copy.copy(model.latest)
-    shown.number = model.first.number
-    shown._trial_id = model.first._trial_id  # by which samplers remember trials
+def as_complete(first: FrozenTrial, latest: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
+    """Return a model, of which these are the first and the latest trial, as one COMPLETE trial."""
+    shown = copy.copy(latest)
+    shown.number = first.number
+    shown._trial_id = first._trial_id  # by which samplers remember trials
     shown.state = TrialState.COMPLETE
     shown.values = list(values)
     shown.intermediate_values = {}
-    shown.system_attrs = {**model.first.system_attrs, **_constraints(model.latest)}
+    shown.system_attrs = {**first.system_attrs, **_constraints(latest)}
     return shown
 
 
