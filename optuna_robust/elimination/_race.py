@@ -46,6 +46,8 @@ _SHARE_OF_RIVALS = 0.5
 # The best model may be one that its hyperparameters speak against: that counts as much as what
 # they say.
 _MOST_INFORMED = 0.5
+# At most so many waves until as many models as are left have their next instance.
+_MOST_WAVES = 16
 # Two standard deviations are equal that differ by less.
 _ALIKE = 0.01
 # Fewest models that get a second instance before anything is decided.
@@ -270,7 +272,9 @@ class RaceRule:
             np.full(len(matrix), np.nan),
             ()
             if over
-            else self._leaders(among_left, posterior.std, models, np.intersect1d(open_, kept)),
+            else self._leaders(
+                among_left, posterior.std, models, np.intersect1d(open_, kept), len(kept)
+            ),
             probabilities,
         )
 
@@ -355,6 +359,7 @@ class RaceRule:
         stds: FloatArray,
         models: npt.NDArray[np.intp],
         candidates: npt.NDArray[np.intp],
+        n_kept: int,
     ) -> tuple[int, ...]:
         """Return who gets the next instance: the likeliest model or its rivals, or both.
 
@@ -364,17 +369,21 @@ class RaceRule:
         """
         best = among_left.probabilities_of_best()
         leader = int(models[int(np.argmax(best))])
-        rivals = candidates[candidates != leader]
-        chance = best[np.searchsorted(models, rivals)]
+        others = candidates[candidates != leader]
+        chance = best[np.searchsorted(models, others)]
         ranked = np.argsort(-chance, kind="stable")
-        share = np.cumsum(chance[ranked])
-        if len(rivals):
-            last = int(np.searchsorted(share, _SHARE_OF_RIVALS * share[-1]))
-            rivals = rivals[ranked[: last + 1]]
+        others, share = others[ranked], np.cumsum(chance[ranked])
+        n_rivals = (
+            int(np.searchsorted(share, _SHARE_OF_RIVALS * share[-1])) + 1 if len(share) else 0
+        )
+        rivals = others[:n_rivals]
         limit = (1.0 - _ALIKE) * stds[leader]
         chosen = [int(model) for model in rivals if stds[model] >= limit]
         if leader in candidates and (
             not len(rivals) or stds[leader] >= (1.0 - _ALIKE) * np.median(stds[rivals])
         ):
             chosen.append(leader)
-        return tuple(sorted(chosen or [int(model) for model in rivals]))
+        chosen = chosen or [int(model) for model in rivals]
+        missing = math.ceil(n_kept / _MOST_WAVES) - len(chosen)
+        more = [int(model) for model in others if model not in set(chosen)]
+        return tuple(sorted(chosen + more[: max(missing, 0)]))
