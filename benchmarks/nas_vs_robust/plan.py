@@ -85,7 +85,7 @@ class Numbers:
 
 PRESETS: Mapping[Preset, Numbers] = {
     # Minutes on 2 cores.
-    "quick": Numbers(100, 10, 20, seeds=8, arms=("nas", "robust"), equal_seconds=False),
+    "quick": Numbers(80, 10, 15, seeds=8, arms=("nas", "robust"), equal_seconds=False),
     # About 90 minutes on 2 cores.
     "standard": Numbers(
         100, 10, 50, seeds=10, arms=("nas", "nas-retrained", "robust", "robust-select")
