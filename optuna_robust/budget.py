@@ -60,5 +60,7 @@ class MaxInstancesCallback:
         if isinstance(study.sampler, RobustnessSampler):
             study.sampler.set_trainings_left(study, n_left)
             n_left = max(n_left, study.sampler.n_to_complete(study, -n_left))
+            if n_left <= 0:
+                study.sampler.set_trainings_left(study, None)
         if n_left <= 0:
             study.stop()

@@ -217,7 +217,8 @@ def continued_numbers(
 ) -> set[int]:
     """Return the numbers of the trials whose instances another trial of their model has, too.
 
-    Of each model, one trial is left: the first of those with the most instances.
+    Of each model, one trial is left: the first of those with the most instances, rather one that
+    did not fail.
 
     Args:
         found:
@@ -230,9 +231,14 @@ def continued_numbers(
     for trial in found:
         first = _first_number(trial, by_number)
         other = left.get(first)
-        if other is None or _n_known(trial) > _n_known(other):
+        if other is None or _says_more(trial, other):
             left[first] = trial
     return {trial.number for trial in found} - {trial.number for trial in left.values()}
+
+
+def _says_more(trial: FrozenTrial, other: FrozenTrial) -> bool:
+    one, two = ((_n_known(each), each.state != TrialState.FAIL) for each in (trial, other))
+    return one > two
 
 
 def _first_number(trial: FrozenTrial, by_number: Mapping[int, FrozenTrial]) -> int:

@@ -215,8 +215,8 @@ def informed_prior(
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is told from elsewhere: predictions, how they may weigh, effects without them."""
+class Predicted:
+    """What hyperparameters say: predictions, how they may weigh, effects without them."""
 
     prediction: LevelPrediction
     effects: FloatArray
@@ -224,14 +224,18 @@ class Told:
 
 
 def level_prior(
-    told: Told | None, means: FloatArray, errors: FloatArray
+    predicted: Predicted | None, means: FloatArray, errors: FloatArray
 ) -> tuple[LevelPrior, float, float]:
     """Return the prior of the levels, and mean and variance that all models share."""
     mean, variance = fit_common_levels(means, errors)
-    if told is None:
+    if predicted is None:
         return plain_prior(len(means), mean, variance), mean, variance
     prior = informed_prior(
-        told.prediction, means, errors, (mean, variance), most_informed=told.most_informed
+        predicted.prediction,
+        means,
+        errors,
+        (mean, variance),
+        most_informed=predicted.most_informed,
     )
     return prior, mean, variance
 

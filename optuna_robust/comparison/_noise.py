@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_robust.comparison._level_prior import level_prior
+from optuna_robust.comparison._level_prior import Predicted
 from optuna_robust.comparison._level_prior import shrunk
-from optuna_robust.comparison._level_prior import Told
 from optuna_robust.comparison._moderation import moderate_variances
 from optuna_robust.comparison._variance_trend import VarianceTrend
 from optuna_robust.criteria import FloatArray
@@ -48,7 +48,7 @@ def moderated(s2: FloatArray, df: FloatArray) -> Noise:
 
 def moderated_with(
     trend: VarianceTrend,
-    told: Told | None,
+    predicted: Predicted | None,
     means: FloatArray,
     own: tuple[FloatArray, FloatArray],
     n: npt.NDArray[np.intp],
@@ -59,7 +59,7 @@ def moderated_with(
     for _ in range(_N_TREND_ITERATIONS):  # the noisier a model, the less is known of its level
         flat = moderated(s2 / factor, df)
         errors = factor * flat.prior_variances / np.maximum(n, 1)
-        factor = trend.factor(shrunk(level_prior(told, means, errors)[0], means, errors))
+        factor = trend.factor(shrunk(level_prior(predicted, means, errors)[0], means, errors))
     flat = moderated(s2 / factor, df)
     return Noise(factor * flat.variances, flat.df, factor * flat.prior_variances, flat.prior_df)
 

@@ -16,9 +16,9 @@ from optuna_robust.comparison._level_prior import LevelPrior
 from optuna_robust.comparison._level_prior import LOG_PRIOR
 from optuna_robust.comparison._level_prior import MOST_INFORMED
 from optuna_robust.comparison._level_prior import normalised
+from optuna_robust.comparison._level_prior import Predicted
 from optuna_robust.comparison._level_prior import RATIOS
 from optuna_robust.comparison._level_prior import shrunk
-from optuna_robust.comparison._level_prior import Told
 from optuna_robust.comparison._noise import moderated
 from optuna_robust.comparison._noise import moderated_with
 from optuna_robust.comparison._noise import roughly_moderated
@@ -152,8 +152,8 @@ def fit_random_levels(
     plain = _fit(matrix, start, common_instances=common_instances)
     if prediction is None:
         return plain
-    told = Told(prediction, plain.effects, most_informed)
-    return _fit(matrix, start, common_instances=common_instances, told=told)
+    predicted = Predicted(prediction, plain.effects, most_informed)
+    return _fit(matrix, start, common_instances=common_instances, predicted=predicted)
 
 
 def _started(losses: npt.ArrayLike, *, common_instances: bool) -> tuple[FloatArray, AdditiveFit]:
@@ -181,7 +181,7 @@ def _fit(
     start: AdditiveFit,
     *,
     common_instances: bool,
-    told: Told | None = None,
+    predicted: Predicted | None = None,
 ) -> RandomLevels:
     """Return the fit, which begins with fixed levels of the models that have two losses."""
     finite = usable(matrix)
@@ -198,7 +198,7 @@ def _fit(
         variances = roughly_moderated(s2, df)
         for _ in range(_N_ITERATIONS):
             mean_errors = variances / np.maximum(n, 1)
-            level_means, level_variances = level_prior(told, means, mean_errors)[0].moments(
+            level_means, level_variances = level_prior(predicted, means, mean_errors)[0].moments(
                 means, mean_errors
             )
             effects, errors, instance_variance = _fit_effects(
@@ -208,21 +208,21 @@ def _fit(
                 level_variances,
                 _not_diverged(means),
             )
-            if told is not None:
+            if predicted is not None:
                 # Predictions say how models differ; where all of them lie, is as without.
                 weights = finite.sum(axis=0) / finite.sum()
-                effects += float(weights @ np.nan_to_num(told.effects - effects))
+                effects += float(weights @ np.nan_to_num(predicted.effects - effects))
             means = _means(known, finite, effects)
         squares = np.where(finite, known - effects - means[:, None], 0.0) ** 2
         np.divide(squares.sum(axis=1), df, out=s2, where=df > 0.0)
     pooled = moderated(s2, df)
     # By the pool: the level of a model with a variance of its own is not drawn to the others.
     rough = pooled.prior_variances / np.maximum(n, 1)
-    levels = shrunk(level_prior(told, means, rough)[0], means, rough)
+    levels = shrunk(level_prior(predicted, means, rough)[0], means, rough)
     trend = fit_variance_trend(levels, rough, s2, df)
-    noise = pooled if trend.slope == 0.0 else moderated_with(trend, told, means, (s2, df), n)
+    noise = pooled if trend.slope == 0.0 else moderated_with(trend, predicted, means, (s2, df), n)
     prior, level_mean, level_variance = level_prior(
-        told, means, noise.variances / np.maximum(n, 1)
+        predicted, means, noise.variances / np.maximum(n, 1)
     )
     effects[~finite.any(axis=0)] = np.nan
     return RandomLevels(
@@ -236,7 +236,7 @@ def _fit(
         noise.variances,
         noise.df,
         prior,
-        None if told is None else told.prediction,
+        None if predicted is None else predicted.prediction,
         noise.prior_variances,
         noise.prior_df,
         trend,
@@ -291,8 +291,8 @@ def fit_informed_levels(
     )
     if prediction.kernel is None:
         return plain
-    told = Told(prediction, plain.effects, most_informed)
-    return _fit(matrix, start, common_instances=common_instances, told=told)
+    predicted = Predicted(prediction, plain.effects, most_informed)
+    return _fit(matrix, start, common_instances=common_instances, predicted=predicted)
 
 
 def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:
@@ -335,13 +335,13 @@ def _fit_effects(
     variance``, where the share is ``level_variance / (level_variance + variance / n)``. That of a
     diverged model is 1, as if its level were fixed.
     """
-    told = finite.any(axis=1)
-    there = finite[told].astype(np.float64)
-    values = np.where(finite[told], centred[told], 0.0)
-    variance = np.maximum(variances[told], 1e-300)
+    has_loss = finite.any(axis=1)
+    there = finite[has_loss].astype(np.float64)
+    values = np.where(finite[has_loss], centred[has_loss], 0.0)
+    variance = np.maximum(variances[has_loss], 1e-300)
     n = there.sum(axis=1)
-    level_share = level_variances[told] / (level_variances[told] + variance / n)
-    level_share[~usual[told]] = 1.0
+    level_share = level_variances[has_loss] / (level_variances[has_loss] + variance / n)
+    level_share[~usual[has_loss]] = 1.0
     weighted = there / variance[:, None]
     shared = there * (level_share / n)[:, None]
     information = np.diag(weighted.sum(axis=0)) - weighted.T @ shared

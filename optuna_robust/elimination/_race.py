@@ -145,9 +145,9 @@ class RaceRule:
     alpha: float = 0.05
     tolerance: float = 0.0
     common_instances: bool = True
-    models: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    models: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False, hash=False)
     distributions: Sequence[Mapping[str, BaseDistribution]] | None = field(
-        default=None, repr=False
+        default=None, repr=False, hash=False
     )
 
     def __post_init__(self) -> None:

@@ -12,12 +12,14 @@ from typing import Protocol
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import TrialPruned
+from optuna.trial import TrialState
 
 from optuna_robust import trials
 from optuna_robust.process import this_process
 
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
     from optuna.trial import Trial
 
     from optuna_robust.evaluation import Outcome
@@ -73,6 +75,7 @@ def take_turn(
 
     Raises:
         optuna.TrialPruned: If the model does not have all its instances then.
+        ValueError: If the objective does not suggest the hyperparameters of its earlier instances.
     """
     trial = run.trial
     if trials.PROCESS not in trial.user_attrs:  # the sampler did not know yet what this is
@@ -88,14 +91,31 @@ def take_turn(
         else:
             run.take_over(earlier)
             train_some(train)
+            _check_same(trial, earlier)
     except _SuggestedAgain as again:
         run.take_over(again.known.trial)
         if trials.is_given_up(again.known.trial):
             run.stop(again.known.trial.user_attrs[trials.STOPPED])
         if again.known.may_go_on:
             train_some(train)
+            _check_same(trial, again.known.trial)
     if run.n_instances < n_instances:
         raise TrialPruned(f"{run.n_instances} of {n_instances} instances are trained.")
+
+
+def _check_same(trial: Trial, earlier: FrozenTrial) -> None:
+    """Check that a model's instances are all of the same hyperparameters.
+
+    Raises:
+        ValueError: If the objective has come to suggest others.
+    """
+    new = sorted(trial.params.keys() - earlier.params.keys())
+    if new and earlier.state != TrialState.FAIL:  # which may have ended before it suggested all
+        raise ValueError(
+            f"Trial {trial.number} goes on with trial {earlier.number}, but the objective now "
+            f"suggests hyperparameters that it did not suggest before: {new}. Use a new study for "
+            "a new search space."
+        )
 
 
 def _train_some(run: TrialRun, upto: int, train: Train, train_up_to: TrainUpTo) -> None:

@@ -20,6 +20,7 @@ from optuna_robust.comparison import RandomLevels
 from optuna_robust.comparison import tells_noise
 from optuna_robust.comparison import updated_levels
 from optuna_robust.criteria import Criterion
+from optuna_robust.trials import continued_numbers
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import losses_matrix
 
@@ -87,12 +88,16 @@ class InformedTrials:
         return completed_criterion(levels, rows, criterion, n_instances)
 
 
-def inform(study: Study, sign: int, *, recorded: bool, common_instances: bool) -> InformedTrials:
+def inform(
+    study: Study, n_finished: int, sign: int, *, recorded: bool, common_instances: bool
+) -> InformedTrials:
     """Return a fit of the study's latest finished trials.
 
     Args:
         study:
             The study.
+        n_finished:
+            How many finished trials with losses it has.
         sign:
             -1 if losses are maximised, else 1.
         recorded:
@@ -101,7 +106,12 @@ def inform(study: Study, sign: int, *, recorded: bool, common_instances: bool) -
             Whether instance j is the same for all trials.
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    known = [trial for trial in finished if is_recorded(trial) or not recorded][-_N_TRIALS:]
+    continued = continued_numbers(finished)  # whose losses later trials of their models have
+    known = [
+        trial
+        for trial in finished
+        if (is_recorded(trial) or not recorded) and trial.number not in continued
+    ][-_N_TRIALS:]
     params = [trial.params for trial in known]
     encoding = fit_encoding(params, [trial.distributions for trial in known])
     numbers, losses = losses_matrix(known, sign)
@@ -114,4 +124,4 @@ def inform(study: Study, sign: int, *, recorded: bool, common_instances: bool) -
             most_informed=_MOST_INFORMED,
         )
         fit = levels if levels.prediction is not None else None
-    return InformedTrials(len(finished), numbers, encoding, fit)
+    return InformedTrials(n_finished, numbers, encoding, fit)

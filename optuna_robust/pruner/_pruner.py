@@ -394,9 +394,10 @@ class RobustnessPruner(BasePruner):
     ) -> InformedTrials:
         """Return what finished trials say of others; fitted again when there are enough more."""
         kept = self._informed.get(study)
-        if kept is None or kept.is_out_of_date(len(self._finished[study].complete())):
+        n_finished = len(self._finished[study].complete())
+        if kept is None or kept.is_out_of_date(n_finished):
             kept = self._informed[study] = inform(
-                study, sign, recorded=recorded, common_instances=common_instances
+                study, n_finished, sign, recorded=recorded, common_instances=common_instances
             )
         return kept
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-# A model whose training was interrupted so often in a row is taken to be the reason.
-_MOST_INTERRUPTIONS = 3
+# A model whose trainings were interrupted, or failed, so often in a row is taken to be the reason.
+_MOST_ATTEMPTS = 3
 
 
 @dataclass(eq=False)
@@ -45,6 +45,7 @@ class Model:
         running: Numbers of the trials that train it now.
         stopped: Whether it shall not be trained on.
         n_interruptions: How often its next training was interrupted.
+        n_failures: How many trials that went on with it have failed, in a row.
         violation: Total violation of the constraints; 0 = feasible.
     """
 
@@ -55,6 +56,7 @@ class Model:
     running: set[int] = field(default_factory=set)
     stopped: bool = False
     n_interruptions: int = 0
+    n_failures: int = 0
     violation: float = 0.0
 
     @property
@@ -65,8 +67,13 @@ class Model:
     @property
     def is_free(self) -> bool:
         """Whether another trial may train it."""
-        may_go_on = not self.stopped and self.n_interruptions < _MOST_INTERRUPTIONS
-        return may_go_on and not self.running and (self.n_instances > 0 or self.is_interrupted)
+        is_begun = self.n_instances > 0 or self.is_interrupted
+        return self.may_go_on and not self.running and is_begun
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it is not given up."""
+        return not self.stopped and max(self.n_interruptions, self.n_failures) < _MOST_ATTEMPTS
 
     @property
     def is_interrupted(self) -> bool:
@@ -168,6 +175,8 @@ class StudyModels:
             self._running.add(trial.number)
         elif trial.state == TrialState.FAIL:
             model.n_interruptions += INTERRUPTED in trial.user_attrs and is_to_begin(trial)
+            # An objective whose next instance raises would raise again.
+            model.n_failures += INTERRUPTED not in trial.user_attrs and model.n_instances > 0
             if model.n_instances == 0 and len(trial.params) >= len(model.latest.params):
                 model.latest = trial
         else:
@@ -198,17 +207,18 @@ class StudyModels:
 
     def _take(self, model: Model, trial: FrozenTrial) -> None:
         losses, n_instances = _losses_of(trial, self._sign)
-        if n_instances == 0:
+        if n_instances == 0:  # another trial was training the model that was suggested
+            self.n_barren += trial.user_attrs.get(CONTINUES) is not None
             return
         model = self._only_one(model, trial)
         model.stopped |= is_given_up(trial)
         if n_instances <= model.n_instances:
-            self.n_barren += 1
+            self.n_barren += model.latest.number != trial.number  # which may be read twice
             return
         self.n_barren = 0
         self.changed[model.number] = model
         model.latest, model.losses, model.n_instances = trial, losses, n_instances
-        model.n_interruptions = 0
+        model.n_interruptions = model.n_failures = 0
         model.violation = total_violation(trial)
 
     def _only_one(self, model: Model, trial: FrozenTrial) -> Model:

@@ -16,6 +16,7 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import is_better
 from optuna_robust.sampler._models import StudyModels
+from optuna_robust.sampler._sampler import RobustnessSampler
 from optuna_robust.sampler._standing import Standing
 from optuna_robust.sampler._standing import standing
 from optuna_robust.sampler._target import kept_target
@@ -68,7 +69,8 @@ def recommend(
     """Return the model that a study recommends, and the probability that it is the best.
 
     It is the one whose criterion over all ``n_instances`` is expected to be the best
-    (:func:`~optuna_robust.comparison.criterion_posterior`), feasible models first. At the end of a
+    (:func:`~optuna_robust.comparison.criterion_posterior`; hyperparameters inform it, unless the
+    study's sampler says ``informed=False``), feasible models first. At the end of a
     search with :class:`~optuna_robust.RobustnessSampler` and
     :class:`~optuna_robust.MaxInstancesCallback` that is ``study.best_trial``, unless a model that
     could not be completed within the budget is expected to be better still.
@@ -120,7 +122,9 @@ def recommend(
     models.update(study.get_trials(deepcopy=False))
     if not any(model.losses for model in models.all):
         raise ValueError(f"The study {study.study_name!r} has no instance with a loss yet.")
-    found = standing(models.all, target)
+    sampler = study.sampler
+    informed = sampler.informed if isinstance(sampler, RobustnessSampler) else True
+    found = standing(models.all, target, informed=informed)
     row = _first_of_the_best(found)
     best = found.models[row]
     known = bool(found.posteriors)

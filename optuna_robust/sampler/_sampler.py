@@ -136,13 +136,18 @@ class RobustnessSampler(BaseSampler):
         )
         self._n_trials = None if n_trials is None else check_count("n_trials", n_trials, minimum=1)
         self._informed = bool(informed)
-        self._warned = False
+        self._warned: set[str] = set()
         self._forget()
 
     @property
     def base_sampler(self) -> BaseSampler:
         """What suggests new models."""
         return self._base
+
+    @property
+    def informed(self) -> bool:
+        """Whether models are judged by what the others' losses say at their hyperparameters."""
+        return self._informed
 
     def set_target(self, study: Study, target: Target) -> None:
         """Say what a study looks for; ``MultiInstanceObjective`` does so at its first trial."""
@@ -152,8 +157,8 @@ class RobustnessSampler(BaseSampler):
             if search is None or search.target != target:
                 self._searches[study] = self._new_search(target)
 
-    def set_trainings_left(self, study: Study, n_left: int) -> None:
-        """Say how many trainings are left after the trials that are running.
+    def set_trainings_left(self, study: Study, n_left: int | None) -> None:
+        """Say how many trainings no finished trial has spent; None: there is no budget any more.
 
         :class:`~optuna_robust.MaxInstancesCallback` does so after every trial.
         """
@@ -196,8 +201,7 @@ class RobustnessSampler(BaseSampler):
                 return  # other libraries make a trial's object twice
             search = self._search(study)
             if search is not None:
-                if self._n_trials is not None:
-                    search.n_left = self._n_trials - trial.number
+                search.n_trials = self._n_trials
                 seeds = np.random.SeedSequence(self._entropy, spawn_key=(trial.number,))
                 while True:
                     model = search.model_to_train(study, trial, np.random.default_rng(seeds))
@@ -205,7 +209,9 @@ class RobustnessSampler(BaseSampler):
                         break
                     self._ended.wait(_LOOK_AGAIN)
                 search.begin(study, trial)
-                turn = _Turn(model, None if model is not None else search.view(study))
+                # An interrupted model may not have all its hyperparameters yet.
+                is_base = model is None or model.is_interrupted
+                turn = _Turn(model, search.view(study) if is_base else None)
             self._turns.setdefault(study, {})[trial.number] = turn
         if turn.model is None:
             self._base.before_trial(turn.view or study, trial)
@@ -266,7 +272,7 @@ class RobustnessSampler(BaseSampler):
             view = turn.view if turn is not None else None
             if view is None and search is not None:
                 view = search.view(study)
-        if turn is None or turn.model is None:
+        if turn is None or turn.model is None or turn.view is not None:
             self._base.after_trial(view or study, trial, state, values)
         if search is None:
             return
@@ -336,8 +342,8 @@ class RobustnessSampler(BaseSampler):
         )
 
     def _warn_once(self, message: str) -> None:
-        if not self._warned:
-            self._warned = True
+        if message not in self._warned:
+            self._warned.add(message)
             warnings.warn(message, stacklevel=4)
 
 

@@ -61,7 +61,8 @@ class Search:
         self.target = target
         self.schedule = schedule
         self.models = StudyModels(target.sign)
-        self.n_left: int | None = None  # trainings after the trials that are running
+        self.n_left: int | None = None  # trainings that no finished trial has spent
+        self.n_trials: int | None = None  # that the study is going to have
         self.is_exhausted = False  # the base sampler has suggested all that it can
         self._keeper = StandingKeeper(target, informed=informed)
         self._standing: Standing | None = None
@@ -232,9 +233,12 @@ class Search:
         n_models = sum(model.n_instances > 0 or bool(model.running) for model in others)
         if not self._has_losses():
             return None
-        if self.n_left is not None:
+        n_left = self.n_left
+        if self.n_trials is not None:
+            n_left = self.n_trials - trial.number + n_others
+        if n_left is not None:
             # Others go on while the best one is completed.
-            n_turns = (self.n_left - n_others) // (n_others + 1)
+            n_turns = (n_left - n_others) // (n_others + 1)
             to_complete = model_to_complete(self.standing(), n_turns, rng)
             if to_complete is not None:
                 return to_complete
@@ -243,7 +247,7 @@ class Search:
             or self.models.n_barren > 0
             or self.schedule.is_repetition(n_models, self.standing(), rng)
         ):
-            return model_to_repeat(self.standing(), rng, self.n_left)
+            return model_to_repeat(self.standing(), rng, n_left)
         return None
 
     def _has_losses(self) -> bool:

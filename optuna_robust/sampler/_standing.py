@@ -109,6 +109,16 @@ class Standing:
         eligible = self._least_violating(among)
         return self.models[int(eligible[rank_models(self.values[eligible, 0])[0]])]
 
+    def may_win(self) -> BoolArray:
+        """Return which models may be complete in the end, shape ``(n_models,)``.
+
+        Of models that are not given up, those that violate the constraints least.
+        """
+        may_win = np.array([model.may_go_on for model in self.models], dtype=bool)
+        if may_win.any():
+            may_win &= self._violation == self._violation[may_win].min()
+        return may_win
+
     def _least_violating(self, among: BoolArray) -> npt.NDArray[np.intp]:
         return np.flatnonzero(among & (self._violation == self._violation[among].min()))
 

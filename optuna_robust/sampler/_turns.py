@@ -124,9 +124,9 @@ def model_to_complete(standing: Standing, n_left: int, rng: np.random.Generator)
     Returns:
         The model; None while there is time for others, or if none is worth it.
     """
-    missing, may_win = standing.n_missing(), standing.is_free()
+    missing, may_win = standing.n_missing(), standing.may_win()
     reachable = may_win & (missing <= max(n_left, 0))
-    is_open = reachable & (missing > 0)
+    is_open = reachable & (missing > 0) & standing.is_free()
     if len(standing.values[0]) > 1:
         if n_left > standing.n_instances:
             return None
@@ -141,7 +141,7 @@ def model_to_complete(standing: Standing, n_left: int, rng: np.random.Generator)
         return None
     best = standing.best(reachable if reachable.any() else may_win)
     if best.n_instances < standing.n_instances:
-        return best
+        return best if best.is_free else None  # another trial trains it, and asks again
     return _likeliest(standing, np.where(is_open, standing.chances_of_best, 0.0))
 
 

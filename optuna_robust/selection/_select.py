@@ -106,7 +106,7 @@ def robust_select(
         ...     return (x - 0.5) ** 2 + (0.1 + abs(x)) * instance.rng.normal()
         >>> result = opr.robust_select(objective, {"x": [-0.5, 0.0, 0.5, 1.0]})
         >>> result.best_params, result.n_trainings
-        ({'x': 0.0}, 18)
+        ({'x': 0.0}, 32)
 
     Args:
         objective:

@@ -58,10 +58,10 @@ class InstanceStore:
         >>> store = opr.InstanceStore()
         >>> models = [{"x": 0.0}, {"x": 0.9}]
         >>> opr.robust_select(objective, models, n_instances=6, store=store).n_trainings
-        7
+        6
         >>> again = opr.robust_select(objective, models, n_instances=6, store=store)
         >>> again.n_trainings, again.n_reused
-        (0, 7)
+        (0, 6)
 
     Args:
         url:

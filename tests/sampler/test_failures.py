@@ -150,3 +150,39 @@ def test_identical_losses_warn_once() -> None:
     assert len([each for each in told if each.category is UserWarning]) == 1
     assert len(log) == 30
     assert_best_is_complete(study)
+
+
+def test_a_model_whose_next_instance_raises_is_not_trained_forever() -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        if trial.number and x < 0.3 and instance.number > 0:
+            raise RuntimeError("never again")
+        return x + 0.1 * float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=sampler_of())
+    study.optimize(
+        opr.MultiInstanceObjective(objective, 5, criterion="mean", on_failure="raise"),
+        n_trials=150,
+        catch=(RuntimeError,),
+        callbacks=[opr.MaxInstancesCallback(40)],
+    )
+    assert len(study.trials) < 150
+    continued = [trial.user_attrs.get("robust:continues") for trial in study.trials]
+    failed = [
+        number
+        for number, trial in zip(continued, study.trials, strict=True)
+        if trial.state == TrialState.FAIL
+    ]
+    assert all(failed.count(number) <= 3 for number in failed)
+
+
+def test_a_space_that_grows_is_an_error() -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        k = trial.suggest_int("k", 0, 2)
+        if len(trial.study.trials) > 20:
+            k += trial.suggest_float("y", 0, 1)
+        return k + 0.1 * float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=sampler_of())
+    with pytest.raises(ValueError, match=r"did not suggest before: \['y'\]"):
+        study.optimize(opr.MultiInstanceObjective(objective, 20, criterion="mean"), n_trials=60)

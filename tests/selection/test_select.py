@@ -876,7 +876,7 @@ MODELS = {"model": range(4)}
 CLOSE = (np.random.default_rng(2).normal(size=(4, 5)) + 0.4 * np.arange(4.0)[:, None]).tolist()
 INTERRUPTED: list[Any] = [
     pytest.param({"rule": "halving", "n_warmup_instances": 1}, 10, id="halving"),
-    pytest.param({"rule": "race"}, 13, id="race"),
+    pytest.param({"rule": "race"}, 11, id="race"),
 ]
 LAST = [
     pytest.param(*each.values, last, id=f"{each.id}-{last}")

@@ -269,7 +269,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path, capsys, no_training):
 
 def test_presets_are_what_was_promised():
     assert set(PRESETS) == {"quick", "standard", "paper"}
-    assert [preset.confirmations for preset in PRESETS.values()] == [20, 50, 100]
+    assert [preset.confirmations for preset in PRESETS.values()] == [15, 50, 100]
     assert [preset.seeds for preset in PRESETS.values()] == [8, 10, 20]
     assert numbers_of("digits", "quick") == PRESETS["quick"]
     assert numbers_of("cartpole", "standard").seeds == 20
