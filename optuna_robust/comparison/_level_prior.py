@@ -167,6 +167,8 @@ def informed_prior(
     uninformed = plain_prior(len(means), plain_mean, plain_variance)
     # They inform, or they do not.
     shares = np.array([0.0, most_informed])
+    with np.errstate(divide="ignore"):
+        log_shares, log_others = np.log(shares), np.log1p(-shares)
     usable = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0.0)
     judged = usable & np.isfinite(means)
     if np.count_nonzero(judged) < FEWEST_MODELS or not plain_variance > 0.0:
@@ -202,9 +204,9 @@ def informed_prior(
         a = middle - b * centre
         # Share and scale: posterior means on a grid.
         spread = _SCALES[:, None] ** 2 * variance + error
-        informed = np.exp(_log_normal(y - a - b * x, spread) - plain_log)
-        mixed = 1.0 - shares[:, None, None] + shares[:, None, None] * informed
-        log_posterior = np.log(np.maximum(mixed, 1e-300)).sum(axis=2)
+        log_ratio = _log_normal(y - a - b * x, spread) - plain_log
+        log_mixed = np.logaddexp(log_others[:, None, None], log_shares[:, None, None] + log_ratio)
+        log_posterior = log_mixed.sum(axis=2)
         log_posterior = log_posterior - 0.5 * (np.log(_SCALES) / _SCALE_STD) ** 2
         density = np.exp(log_posterior - log_posterior.max())
         density /= density.sum()
