@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 import uuid
 
+from optuna_robust.output_files import check_writable
+
 
 FORMAT_VERSION = 1
 
@@ -24,9 +26,11 @@ def writing_hdf5(path: str | Path, kind: str) -> Iterator[Any]:
 
     Raises:
         ImportError: If h5py is not installed.
+        OSError: If the file cannot be written.
     """
     h5py = _h5py()
     target = Path(path)
+    check_writable(target)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         with h5py.File(temporary, "w") as file:

@@ -34,7 +34,8 @@ def main() -> None:
     Examples:
       optuna-robust report sqlite:///study.db energy
       optuna-robust confirm sqlite:///study.db energy train:objective
-      optuna-robust select sqlite:///study.db choice train:objective --models grid.json
+      optuna-robust select sqlite:///study.db choice train:objective --models grid.json \\
+        --direction minimize
       optuna-robust publish sqlite:///study.db energy
 
     Exit codes: 0 fine, 1 the objective or the work failed, 2 wrong arguments, 130 Ctrl-C.

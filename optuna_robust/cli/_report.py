@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from contextlib import ExitStack
 import json
 import math
-from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from optuna_robust.cli._errors import WrongArgument
 from optuna_robust.cli._options import study_arguments
 from optuna_robust.cli._output import say
 from optuna_robust.cli._output import tell
+from optuna_robust.cli._saving import check_file
 from optuna_robust.cli._studies import check_exists
 from optuna_robust.cli._studies import load_study
 from optuna_robust.cli._studies import open_storage
@@ -101,8 +101,8 @@ def report(
             raise WrongArgument(f"{name} {value} says what of a store is shown: name the --store.")
     if html is not None and as_json:
         raise WrongArgument("--html and --json exclude each other; call the command twice.")
-    if html is not None and not Path(html).parent.is_dir():
-        raise WrongArgument(f"--html {html}: there is no directory {str(Path(html).parent)!r}.")
+    if html is not None:
+        check_file("--html", html)
     loaded = load_study(open_storage(storage), study, shown_storage=shown(storage))
     if html is not None:
         with _curves_of(

@@ -85,9 +85,10 @@ def selection_text(result: SelectionResult) -> str:
     if not math.isnan(result.probability):
         among = f"within {result.tolerance:g} of the best" if result.tolerance else "the best"
         best += f" It is {among} of them all with probability {result.probability:.3g}."
+    n_models = len(result.models)
     parts = [
-        f"{len(result.models)} models (counted from 0), {result.rule} by {result.criterion} "
-        f"({goal}):",
+        f"{n_models} {'model' if n_models == 1 else 'models'} (counted from 0), {result.rule} by "
+        f"{result.criterion} ({goal}):",
         _steps(result),
     ]
     if len(result.survivors) > 1:

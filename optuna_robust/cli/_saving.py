@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optuna_robust.cli._errors import Failure
 from optuna_robust.cli._errors import WrongArgument
 from optuna_robust.cli._output import tell
+from optuna_robust.output_files import check_writable
 
 
 if TYPE_CHECKING:
@@ -24,10 +24,21 @@ def check_out(out: str | None) -> None:
     """
     if out is None:
         return
-    if not Path(out).parent.is_dir():
-        raise WrongArgument(f"--out {out}: there is no directory {str(Path(out).parent)!r}.")
+    check_file("--out", out)
     if find_spec("h5py") is None:
         raise WrongArgument('--out needs h5py: pip install "optuna-robust[hdf5]".')
+
+
+def check_file(option: str, path: str) -> None:
+    """Check, before the work is done, that a file can be written.
+
+    Raises:
+        WrongArgument: If it cannot.
+    """
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise WrongArgument(f"{option} {path}: {error}.") from None
 
 
 def save(result: ConfirmationResult | SelectionResult, out: str | None) -> None:

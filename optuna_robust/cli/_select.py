@@ -23,6 +23,7 @@ from optuna_robust.cli._output import tell
 from optuna_robust.cli._saving import check_out
 from optuna_robust.cli._saving import save
 from optuna_robust.cli._saving import tell_if_nothing_trained
+from optuna_robust.cli._studies import has_study
 from optuna_robust.cli._studies import load_study
 from optuna_robust.cli._studies import open_storage
 from optuna_robust.cli._studies import opened_store
@@ -103,7 +104,8 @@ _DEFAULT_WARMUP = 4
 @click.option(
     "--direction",
     type=click.Choice(["minimize", "maximize"]),
-    help="Of the losses, if STUDY is new.  [default: that of --from-study, else minimize]",
+    help="Of the losses. Must be given with --models if STUDY is new.  [default: that of STUDY, "
+    "or of --from-study]",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of all instances.")
 @on_failure_option("worst")
@@ -152,7 +154,8 @@ def select(
 
     \b
     Examples:
-      optuna-robust select sqlite:///study.db choice train:objective --models grid.json
+      optuna-robust select sqlite:///study.db choice train:objective --models grid.json \\
+        --direction minimize
       optuna-robust select sqlite:///study.db choice train:objective --from-study energy \\
         --n-models 50
     """
@@ -169,6 +172,11 @@ def select(
         if models is not None
         else load_study(optuna_storage, str(from_study), shown_storage=shown(storage))
     )
+    if direction is None and models is not None and not has_study(optuna_storage, study):
+        raise WrongArgument(
+            f"--direction must be given, minimize or maximize: the study {study!r} is new, and "
+            "nothing else says whether a small value of the objective is good."
+        )
     function = import_objective(objective)
     url = store_url(storage, store)
     with work(shown(url)):
@@ -270,7 +278,8 @@ def _plan(
     if max_trainings is not None:
         check_count("max_trainings", max_trainings, minimum=1)
         most = min(most, max_trainings)
-    text = f"{n} models, at most {most} trainings (up to {n_instances} of each)"
+    models_text = "1 model" if n == 1 else f"{n} models"
+    text = f"{models_text}, at most {most} trainings (up to {n_instances} of each)"
     if rule == "halving":
         warmup = n_warmup_instances
         if warmup is None:
@@ -280,7 +289,8 @@ def _plan(
         to_the_end = expected_trainings(n, warmup, n_instances, n_select=n_select)
         # Either the models or the instances come to an end first.
         until_selected = expected_trainings(n, warmup, n_select=n_select)
-        n_expected = to_the_end if train_survivors else min(to_the_end, until_selected)
+        to_be_trained = train_survivors or n_select >= n
+        n_expected = to_the_end if to_be_trained else min(to_the_end, until_selected)
         n_expected = min(n_expected, most)
         text += f"; halving is expected to take {n_expected}"
     return f"{text}."

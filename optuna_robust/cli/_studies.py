@@ -81,6 +81,13 @@ def load_study(storage: BaseStorage, name: str, *, shown_storage: str) -> Study:
         ) from None
 
 
+def has_study(storage: BaseStorage, name: str) -> bool:
+    """Return True if a storage has a study of this name."""
+    import optuna  # noqa: PLC0415
+
+    return name in optuna.get_all_study_names(storage)
+
+
 @contextmanager
 def study_to_fill(storage: BaseStorage, name: str, direction: str) -> Iterator[Study]:
     """Load a study, or create it.
@@ -99,7 +106,7 @@ def study_to_fill(storage: BaseStorage, name: str, direction: str) -> Iterator[S
     import optuna  # noqa: PLC0415
     from optuna.study import StudyDirection  # noqa: PLC0415
 
-    is_new = name not in optuna.get_all_study_names(storage)
+    is_new = not has_study(storage, name)
     study = optuna.create_study(
         storage=storage,
         study_name=name,

@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from optuna_robust.arguments import check_count
 from optuna_robust.main_figures import MainFigure
 from optuna_robust.main_figures import report_figures
+from optuna_robust.output_files import check_writable
 from optuna_robust.report._html import bullets
 from optuna_robust.report._html import data_script
 from optuna_robust.report._html import escaped
@@ -60,6 +61,7 @@ def write_html(
         TypeError: If ``n_trials`` is not an integer.
         ValueError: If it is negative.
     """
+    check_writable(path)
     # As bytes: a line that ends otherwise would change a script, and the browser refuse it.
     _write(Path(path).resolve(), html_report(study, n_trials=n_trials, store=store).encode())
 

@@ -116,6 +116,17 @@ class Race:
         while self._due(self.alive) and not self._all_stopped:
             yield self._wave(self._due(self.alive), eliminates=False)
 
+    def give_the_best_a_value(self) -> Iterator[Step]:
+        """Run waves of the best survivor alone until it has instances enough for the criterion.
+
+        It has fewer if the others were removed because they failed.
+        """
+        enough = self._options.criterion.min_instances
+        while not self._all_stopped and self._n_taken[best := self.best()] < enough:
+            if not (due := self._due([best])):
+                return
+            yield self._wave(due, eliminates=False)
+
     def scores(self) -> FloatArray:
         """Return what models are ranked by, over the instances that they have; to be minimised."""
         return self._options.criterion.score(self.oriented)

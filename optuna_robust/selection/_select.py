@@ -150,7 +150,8 @@ def robust_select(
             there are no more than 4 instances.
         n_select:
             How many models are selected; a rule that would keep fewer keeps the best so many. The
-            race ends when they hold one within the tolerance of the best.
+            race ends when they hold one within the tolerance of the best. If there are no more
+            models, one, say, each gets ``n_instances``.
         alpha:
             Error rate of the race: the probability that no model within ``tolerance`` of the best
             is selected; on average over sets of models a quarter of it, which leaves room for
@@ -266,6 +267,8 @@ def robust_select(
         )
         return Job(chosen_from.params[model], instance, model, DIRECTIONS[maximises])
 
+    # Without anything to eliminate, only training says which is the best.
+    train_survivors = train_survivors or n_select == len(chosen_from)
     sign = -1 if maximises else 1
     options = RaceOptions(
         n_instances,
@@ -370,8 +373,8 @@ class _Told:
 
 def _run(race: Race, told: _Told, *, train_survivors: bool) -> list[Step]:
     steps = []
-    waves = [race.eliminate(), *([race.train_survivors()] if train_survivors else [])]
-    for step in itertools.chain(*waves):
+    rest = race.train_survivors() if train_survivors else race.give_the_best_a_value()
+    for step in itertools.chain(race.eliminate(), rest):
         steps.append(step)
         told.step(step)
     told.survivors(race.alive)

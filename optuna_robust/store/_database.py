@@ -14,7 +14,9 @@ import weakref
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import OperationalError
 
+from optuna_robust.store._schema import check_file
 from optuna_robust.store._schema import create_tables
 from optuna_robust.store._schema import is_in_memory
 from optuna_robust.store._schema import make_engine
@@ -37,8 +39,8 @@ class Database:
             As SQLAlchemy takes it.
 
     Raises:
-        ValueError: If the URL cannot be understood, or the database was made by another version
-            of this package.
+        ValueError: If the URL cannot be understood, its file cannot be opened and written, or the
+            database was made by another version of this package.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,8 +52,9 @@ class Database:
         try:
             with self._lock:
                 create_tables(self._engine, url)
-        except BaseException:
+        except BaseException as error:
             self._engine.dispose()
+            check_file(url, error)
             raise
 
     @property
@@ -81,8 +84,15 @@ class Database:
                     f"What was in this InstanceStore in memory is gone: {self._gone}. Use a file, "
                     "such as InstanceStore('sqlite:///robust.db')."
                 )
-            with self._engine.begin() as connection:
-                yield connection
+            try:
+                with self._engine.begin() as connection:
+                    yield connection
+            except OperationalError as error:
+                if "readonly" not in str(error.orig):
+                    raise
+                raise RuntimeError(
+                    f"The store at {without_password(self._url)!r} can only be read: {error.orig}."
+                ) from None
 
     def retried(self, function: Callable[[sa.Connection], _T]) -> _T:
         """Run a function in a transaction, again if it met another one."""

@@ -8,10 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import StaticPool
+
+from optuna_robust.output_files import check_writable
 
 
 SCHEMA_VERSION = 1
@@ -161,6 +164,26 @@ def create_tables(engine: sa.Engine, url: str) -> None:
             f"version of optuna_robust knows {SCHEMA_VERSION}: use the one that made it, or "
             "another store."
         )
+
+
+def check_file(url: str, error: BaseException) -> None:
+    """Say why the file of an SQLite database cannot be used, if that is why opening it failed.
+
+    Raises:
+        ValueError: If it is.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not isinstance(error, DatabaseError):
+        return
+    reason = str(error.orig)
+    if "locked" in reason:  # by another process; the file is fine
+        return
+    if not (parsed.database or "").startswith("file:"):
+        try:
+            check_writable(parsed.database or "")
+        except OSError as why:
+            reason = str(why)
+    raise ValueError(f"url={url!r} cannot be opened as a store: {reason}.") from None
 
 
 def _version(engine: sa.Engine) -> int | None:

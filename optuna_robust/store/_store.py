@@ -78,8 +78,9 @@ class InstanceStore:
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If the URL cannot be understood, a name is too long, the experiment has another
-            version, or the database was made by another version of this package.
+        ValueError: If the URL cannot be understood, its file cannot be opened and written, a name
+            is too long, the experiment has another version, or the database was made by another
+            version of this package.
     """
 
     _worker_id: str | None

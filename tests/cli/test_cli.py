@@ -205,7 +205,8 @@ def _confirm(storage: str = SQLITE, study: str = "robust", *options: str) -> lis
 
 
 def _select(study: str = "choice", *options: str, storage: str = JOURNAL) -> list[str]:
-    return ["select", storage, study, "train:objective", "--no-progress", *options]
+    args = ["select", storage, study, "train:objective", "--no-progress"]
+    return [*args, "--direction", "minimize", *options]
 
 
 def _trained(here: Path) -> list[str]:
@@ -517,13 +518,55 @@ def test_select_shows_spreads_positive(here: Path) -> None:
     """The same losses, turned round: the same table."""
     options = ["--no-progress", "--models", "grid.json", "--criterion", "std", "--n-select", "3"]
     options += ["--rule", "halving", "--n-instances", "6", "--train-survivors"]
-    least = _succeeds("select", "a.log", "least", "train:objective", *options)
+    args = ["select", "a.log", "least", "train:objective", "--direction", "minimize"]
+    least = _succeeds(*args, *options)
     options += ["--direction", "maximize"]
     most = _succeeds("select", "b.log", "most", "train:negative", *options)
     for first in ("step", "model"):
         assert _rows(most, first) == _rows(least, first)
     assert "Best: model 2 with std 0." in most
     assert "halving by std (smaller is better):" in most
+
+
+def test_select_needs_a_direction_where_nothing_tells_it(here: Path) -> None:
+    args = ["select", JOURNAL, "choice", "train:negative", "--models", "models.json"]
+    assert "--direction must be given" in _refused(*args)
+    assert not _trained(here)
+    assert "choice" not in _studies()
+    optuna.create_study(storage=_journal(), study_name="choice", direction="maximize")
+    assert "by q3+iqr (maximize)" in _succeeds(*args, "--n-instances", "5", "--no-progress")
+
+
+def test_one_model_is_trained_to_the_end(here: Path) -> None:
+    Path("models.json").write_text('[{"x": 0.5}]')
+    options = ["--models", "models.json", "--rule", "halving", "--n-instances", "6"]
+    result = _run(*_select("choice", *options))
+    assert result.exit_code == 0
+    assert "1 model, at most 6 trainings" in result.stderr
+    assert "halving is expected to take 6." in result.stderr
+    assert "of 6 instances" in result.stdout
+    assert len(_trained(here)) == 6
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that nobody can write to")
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["confirm", JOURNAL, "robust", "train:objective", "--out", "/proc/a.h5"], "--out /proc"),
+        (
+            ["confirm", JOURNAL, "robust", "train:objective", "--store", "sqlite:////proc/a.db"],
+            "cannot be opened as a store",
+        ),
+        (["report", JOURNAL, "robust", "--html", "/proc/a.html"], "--html /proc/a.html"),
+    ],
+)
+def test_folders_that_cannot_be_written_are_refused_first(
+    here: Path, args: list[str], message: str
+) -> None:
+    refused = _refused(*args)
+    assert message in refused
+    assert "nothing can be written to the directory '/proc'" in refused
+    assert not _trained(here)
 
 
 @pytest.mark.parametrize("storage", ["sqlite:///new.db", "new.log"])
@@ -620,7 +663,7 @@ def test_select_refuses_another_direction_and_leaves_the_study(here: Path) -> No
 
 
 def test_a_selection_that_failed_can_be_begun_with_other_settings(here: Path) -> None:
-    args = ["--no-progress", "--models", "models.json"]
+    args = ["--no-progress", "--models", "models.json", "--direction", "minimize"]
     failed = _run("select", JOURNAL, "choice", "train:fails", *args)
     assert failed.exit_code == 1
     assert "choice" not in _studies()
@@ -944,7 +987,8 @@ def test_of_many_studies_some_are_listed(here: Path) -> None:
 def test_an_objective_that_is_not_there(
     here: Path, command: str, objective: str, message: str
 ) -> None:
-    options = ["--models", "models.json"] if command == "select" else []
+    options = ["--models", "models.json", "--direction", "minimize"]
+    options = options if command == "select" else []
     refused = _refused(command, JOURNAL, "robust", objective, *options)
     assert message in refused
 
@@ -960,7 +1004,7 @@ def test_an_objective_that_is_not_there(
         (["--n-jobs", "-2"], "n_jobs must be at least 1"),
         (["--store", "nonsense"], "'nonsense' is no database URL"),
         (["--store", "sqlite://"], "lives in memory and would be gone"),
-        (["--store", "sqlite:///no/such/store.db"], "store.db cannot be opened"),
+        (["--store", "sqlite:///no/such/store.db"], "there is no directory 'no/such'"),
         (["--experiment", "x" * 256], "experiment must be a text of at most 255"),
         (["--out", "no/such/result.h5"], "there is no directory 'no/such'"),
     ],
@@ -1025,7 +1069,7 @@ def test_a_failure_that_shall_raise_is_told_and_can_be_mended(here: Path) -> Non
 
 def test_a_selection_without_survivors(here: Path) -> None:
     args = ["select", JOURNAL, "choice", "train:prunes", "--no-progress"]
-    result = _run(*args, "--models", "models.json")
+    result = _run(*args, "--models", "models.json", "--direction", "minimize")
     assert result.exit_code == 1
     last = result.stderr.splitlines()[-1]
     assert last.startswith("Error: No model is left: the objective raised TrialPruned")
@@ -1207,6 +1251,7 @@ def test_a_killed_confirmation_goes_on(here: Path, storage: str) -> None:
 
 def test_an_interrupted_selection_goes_on(here: Path) -> None:
     args = ["select", SQLITE, "choice", "train:hangs", "--models", "models.json"]
+    args += ["--direction", "minimize"]
     process = _hanging(here, 2, args)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -32,6 +32,9 @@ STORAGE = optuna.storages.JournalStorage(
 """
 
 
+MODELS = ["--models", "models.json", "--direction", "minimize"]
+
+
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[optuna.Study]:
     """A study of two trials, in the current directory."""
@@ -86,7 +89,7 @@ def test_a_search_without_a_main_guard_is_not_run(
 ) -> None:
     Path("search.py").write_text(f"{OBJECTIVE}\n{search}\n")
     Path("models.json").write_text('{"x": [0.1, 0.2, 0.3]}')
-    options = {"confirm": ["energy"], "select": ["choice", "--models", "models.json"]}[command]
+    options = {"confirm": ["energy"], "select": ["choice", *MODELS]}[command]
     args = [command, "study.log", options[0], "search:objective", *options[1:]]
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 2, result.output

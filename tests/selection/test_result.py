@@ -128,12 +128,6 @@ def test_to_frame_has_a_row_for_every_model(result: SelectionResult) -> None:
     pd.testing.assert_frame_equal(frame, expected)
 
 
-def test_to_frame_of_a_selection_without_training() -> None:
-    frame = robust_select(lookup, MODELS, n_select=4).to_frame()
-    assert frame["n_instances"].tolist() == [0, 0, 0, 0]
-    assert frame["survives"].all()
-
-
 # --- as a file -----------------------------------------------------------------------------------
 
 
@@ -147,14 +141,6 @@ def test_a_saved_result_is_the_same_when_it_is_loaded(
 
 
 _PRUNED = "the objective raised TrialPruned"
-
-
-def test_a_result_without_training_can_be_saved(tmp_path: Path) -> None:
-    untrained = robust_select(lookup, MODELS, n_select=4)
-    untrained.save(tmp_path / "result.h5")
-    loaded = SelectionResult.load(tmp_path / "result.h5")
-    assert content(loaded) == content(untrained)
-    assert loaded.losses.shape == (4, 0)
 
 
 def test_numpy_values_deep_in_a_model_can_be_saved(tmp_path: Path) -> None:

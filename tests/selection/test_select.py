@@ -141,8 +141,9 @@ def test_halving_spends_what_was_expected(
         reduction_factor=eta,
         train_survivors=train_survivors,
     )
+    to_the_end = train_survivors or n_select == n_models
     assert result.n_trainings == expected_trainings(
-        n_models, k, 20 if train_survivors else None, n_select=n_select, reduction_factor=eta
+        n_models, k, 20 if to_the_end else None, n_select=n_select, reduction_factor=eta
     )
 
 
@@ -198,10 +199,31 @@ def test_the_last_wave_is_followed_by_an_elimination() -> None:
     assert [len(step.kept) for step in result.steps] == [4, 4, 4, 4, 2]
 
 
-def test_no_more_models_than_shall_be_selected_need_no_training() -> None:
-    result = select(TABLE, n_select=4)
-    assert (result.n_trainings, result.steps, result.survivors) == (0, (), (0, 1, 2, 3))
-    assert math.isnan(result.best_value)
+@pytest.mark.parametrize("rule", ["race", "halving", "directed-welch"])
+@pytest.mark.parametrize("n_models", [1, 4])
+def test_no_more_models_than_shall_be_selected_are_trained_to_the_end(
+    rule: str, n_models: int
+) -> None:
+    table = TABLE[:n_models]
+    result = select(table, rule=rule, criterion="mean", n_select=n_models, n_instances=5)
+    assert (result.survivors, result.n_trainings) == (tuple(range(n_models)), 5 * n_models)
+    assert result.best_index == np.argmin(table[:, :5].mean(axis=1))
+    assert result.best_value == pytest.approx(table[:, :5].mean(axis=1).min())
+
+
+def test_one_model_keeps_to_the_trainings() -> None:
+    assert select(TABLE[:1], n_instances=5, max_trainings=3).n_trainings == 3
+
+
+def test_a_winner_that_is_left_alone_gets_a_value() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        if trial.suggest_int("model", 0, 2):
+            raise optuna.TrialPruned
+        return float(instance.rng.normal())
+
+    result = robust_select(objective, {"model": [0, 1, 2]}, n_instances=5)
+    assert (result.best_index, result.n_trainings) == (0, 4)
+    assert math.isfinite(result.best_value)
 
 
 def test_survivors_are_trained_on_when_asked() -> None:

@@ -139,7 +139,7 @@ def test_trials_are_added_when_their_fate_is_decided() -> None:
 
 def test_a_survivor_without_a_value_is_no_best_trial() -> None:
     study = optuna.create_study()
-    select(study, n_select=5)
+    select(study, n_select=5, max_trainings=5)
     assert [trial.state for trial in study.trials] == [PRUNED] * 5
     assert [trial.value for trial in study.trials] == [None] * 5
 

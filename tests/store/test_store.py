@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import Instance
+from optuna_robust.instance import SOURCES
 from optuna_robust.model_key import model_key
 from optuna_robust.store import Claims
 from optuna_robust.store import InstanceStore
@@ -403,6 +404,24 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
         message = message.replace("PosixPath", "Path")
     with pytest.raises(error, match=message):
         InstanceStore(**arguments)
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be opened as a store: there is no directory"):
+        InstanceStore(f"sqlite:///{tmp_path / 'missing' / 'robust.db'}")
+    with pytest.raises(ValueError, match=r"cannot be opened as a store: .* is a directory"):
+        InstanceStore(f"sqlite:///{tmp_path}")
+    (tmp_path / "text.db").write_text("no database, but a text that is long enough to see it")
+    with pytest.raises(ValueError, match="cannot be opened as a store: file is not a database"):
+        InstanceStore(f"sqlite:///{tmp_path / 'text.db'}")
+
+
+def test_a_database_that_may_only_be_read_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "robust.db"
+    InstanceStore(f"sqlite:///{path}").close()
+    store = InstanceStore(f"sqlite:///file:{path}?mode=ro&uri=true")
+    with pytest.raises(RuntimeError, match="can only be read: attempt to write a readonly"):
+        store.bind(seed=0, vary=SOURCES)
 
 
 def test_messages_do_not_tell_the_password(tmp_path: Path) -> None:
