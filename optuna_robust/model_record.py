@@ -29,6 +29,7 @@ class ModelRecord:
         user_attrs: User attributes that instances set, by instance number.
         constraints: A model is as feasible as its worst instance.
         distributions: What the objective suggested from, if the study does not know.
+        system_attrs: What integrations wrote to a storage that is not the trial's.
         n_reused: Instances that were taken from a store, or from an earlier trial.
     """
 
@@ -38,6 +39,7 @@ class ModelRecord:
     user_attrs: dict[int, dict[str, Any]] = field(default_factory=dict)
     constraints: dict[str, float] = field(default_factory=dict)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
     n_reused: int = 0
 
     @classmethod
@@ -80,6 +82,7 @@ class ModelRecord:
         for key, value in outcome.constraints.items():
             self.constraints[key] = max(value, self.constraints.get(key, -math.inf))
         self.distributions = outcome.distributions or self.distributions
+        self.system_attrs.update(outcome.system_attrs)
 
     def oriented(self, sign: int) -> dict[int, float]:
         """Return the losses that count, to be minimised, by instance number."""

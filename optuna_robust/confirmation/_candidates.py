@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 import math
 from typing import Any
 from typing import NamedTuple
 
 import numpy as np
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.study import StudyDirection
 
@@ -20,6 +23,7 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import identical
 from optuna_robust.criteria import rank_models
+from optuna_robust.evaluation import StudyView
 from optuna_robust.model_key import model_key
 from optuna_robust.model_key import plain
 from optuna_robust.selection import SelectionResult
@@ -53,12 +57,14 @@ class Candidate:
         index: Number of its trial, or its index in the selection.
         search_value: Its value in the search, in the user's orientation.
         search_losses: Its losses in the search, to be minimised; None if it was trained once.
+        distributions: What its values were suggested from, as far as it is known.
     """
 
     params: dict[str, Any]
     index: int
     search_value: float
     search_losses: FloatArray | None
+    distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
 
     def optimism(
         self, fresh: FloatArray, criterion: Criterion, *, sign: int, drops: bool
@@ -100,12 +106,14 @@ class Search:
         direction: ``"minimize"`` or ``"maximize"``.
         criterion: Name of its criterion; None if it trained every model once.
         settings: What its instances' seeds were made from, as far as it is known.
+        study: What objectives see as the study.
     """
 
     candidates: tuple[Candidate, ...]
     direction: str
     criterion: str | None
     settings: dict[str, Any]
+    study: StudyView
 
     @property
     def sign(self) -> int:
@@ -162,19 +170,23 @@ def searched(source: object) -> Search:
         if trials.is_recorded(trial):
             by_instance = trials.oriented_losses(trial, sign)
             losses = np.array(list(by_instance.values()), dtype=np.float64)
-        candidate = Candidate(plain(trial.params), trial.number, trial.values[0], losses)
+        candidate = Candidate(
+            plain(trial.params), trial.number, trial.values[0], losses, trial.distributions
+        )
         candidates.setdefault(model_key(trial.params), candidate)  # the best trial of a model
     return Search(
         tuple(candidates.values()),
         "maximize" if sign < 0 else "minimize",
         settings.get("criterion", [None])[0],
         settings,
+        StudyView.of(source),
     )
 
 
 def _from_selection(result: SelectionResult) -> Search:
     """Rank the survivors before those that were removed, and these by how far they got."""
-    sign = -1 if result.direction == "maximize" else 1
+    direction = StudyDirection[result.direction.upper()]
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
     removed_at = {model: step.step for step in result.steps for model in step.removed}
     n_steps = len(result.steps)
     groups: dict[int, list[int]] = {}
@@ -198,6 +210,7 @@ def _from_selection(result: SelectionResult) -> Search:
         result.direction,
         result.criterion,
         result.settings,
+        StudyView(directions=[direction], **result.settings.get("study", {})),
     )
 
 

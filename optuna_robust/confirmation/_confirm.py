@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import Executor
 import itertools
 import math
@@ -40,6 +41,8 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import link_artifacts
+from optuna_robust.evaluation import Outcome
 from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
@@ -181,7 +184,13 @@ def confirm(
     def make_job(candidate: Candidate, position: int) -> Job:
         number = FIRST_CONFIRMATION + position
         instance = Instance(number, study_seed=seed, phase="confirmation", vary=sources)
-        return Job(candidate.params, instance, candidate.index, search.direction)
+        return Job(
+            candidate.params,
+            instance,
+            candidate.index,
+            search.study,
+            distributions=candidate.distributions,
+        )
 
     with (
         open_pool(
@@ -210,7 +219,9 @@ def confirm(
                 for position in range(fresh.n_instances, upto)
                 for row, candidate in enumerate(candidates)
             ]
-            fresh.train(jobs, pool, bar.update)
+            for outcome in fresh.train(jobs, pool):
+                link_artifacts(search.study, outcome.system_attrs)
+                bar.update()
             if upto < n_instances and _is_clear(fresh.oriented(), chosen, alpha / len(looks)):
                 break
     result = _result(
@@ -243,9 +254,7 @@ class _Fresh:
     def oriented(self) -> FloatArray:
         return np.array(self._losses, dtype=np.float64)
 
-    def train(
-        self, jobs: list[tuple[int, Job]], pool: InstancePool, on_instance: Callable[[], object]
-    ) -> None:
+    def train(self, jobs: list[tuple[int, Job]], pool: InstancePool) -> Iterator[Outcome]:
         trained = pool.train([job for _, job in jobs])
         for (row, job), each in zip(jobs, trained, strict=True):
             self.n_reused += each.reused
@@ -257,7 +266,7 @@ class _Fresh:
                 self._losses[row].append(math.nan if self.drops else math.inf)
             else:
                 self._losses[row].append(self._sign * loss)
-            on_instance()
+            yield each.outcome
 
 
 def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:

@@ -1,5 +1,6 @@
 """The evaluation of one instance: an objective called once, with a trial of its own."""
 
+from optuna_robust.evaluation._attributes import AttributeValueError
 from optuna_robust.evaluation._evaluator import as_loss
 from optuna_robust.evaluation._evaluator import Evaluator
 from optuna_robust.evaluation._evaluator import Job
@@ -7,13 +8,21 @@ from optuna_robust.evaluation._evaluator import Key
 from optuna_robust.evaluation._evaluator import Outcome
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._instance_trial import ModelKnown
-from optuna_robust.evaluation._model_trial import can_give
 from optuna_robust.evaluation._model_trial import ModelMismatchError
 from optuna_robust.evaluation._model_trial import ModelTrial
 from optuna_robust.evaluation._seeding import global_seed
+from optuna_robust.evaluation._study_view import link_artifacts
+from optuna_robust.evaluation._study_view import NotAvailableError
+from optuna_robust.evaluation._study_view import StudyView
+from optuna_robust.evaluation._values import AmbiguousChoicesError
+from optuna_robust.evaluation._values import can_give
+from optuna_robust.evaluation._values import canonical_params
+from optuna_robust.evaluation._values import canonical_value
 
 
 __all__ = [
+    "AmbiguousChoicesError",
+    "AttributeValueError",
     "Evaluator",
     "InstanceTrial",
     "Job",
@@ -21,8 +30,13 @@ __all__ = [
     "ModelKnown",
     "ModelMismatchError",
     "ModelTrial",
+    "NotAvailableError",
     "Outcome",
+    "StudyView",
     "as_loss",
     "can_give",
+    "canonical_params",
+    "canonical_value",
     "global_seed",
+    "link_artifacts",
 ]

@@ -24,6 +24,7 @@ from optuna_robust.evaluation._batch_trial import BatchTrial
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._model_trial import ModelTrial
 from optuna_robust.evaluation._seeding import global_seed
+from optuna_robust.evaluation._study_view import StudyView
 from optuna_robust.model_key import model_key
 
 
@@ -46,21 +47,29 @@ class Job:
         params: The model's hyperparameters.
         instance: Which of its trainings.
         number: What the objective sees as the trial's number.
-        direction: What it sees as the study's direction.
+        study: What it sees as the study.
         user_attrs: What it sees as the trial's user attributes.
+        distributions: What the values were suggested from, as far as it is known.
+        any_range: Whether the trial gives them whatever range the objective asks for.
     """
 
     params: Mapping[str, Any]
     instance: Instance
     number: int = 0
-    direction: str = "minimize"
+    study: StudyView = field(default_factory=StudyView, compare=False)
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
+    any_range: bool = False
 
     @cached_property
     def key(self) -> Key:
         """What makes two trainings the same."""
         own = -1 if self.instance.model is None else self.instance.model
         return model_key(self.params), self.instance.phase, self.instance.number, own
+
+    def sent(self) -> Job:
+        """Return the job for another process, with the study's user attributes of now."""
+        return replace(self, study=self.study.sent())
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ class Outcome:
         user_attrs: User attributes that the objective set.
         constraints: Constraints that the objective set.
         distributions: What the objective suggested from; empty if it is kept elsewhere.
+        system_attrs: What integrations wrote to the trial's storage; likewise.
         error: The exception of a failure, if it was one and is at hand.
     """
 
@@ -87,6 +97,7 @@ class Outcome:
     user_attrs: dict[str, Any] = field(default_factory=dict)
     constraints: dict[str, float] = field(default_factory=dict)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = field(default=None, compare=False)
 
 
@@ -134,7 +145,14 @@ class Evaluator:
     def evaluate_together(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Train instances of one given model."""
         job = jobs[0]
-        trial = ModelTrial(job.params, job.number, job.direction, job.user_attrs)
+        trial = ModelTrial(
+            job.params,
+            job.number,
+            job.study,
+            job.user_attrs,
+            job.distributions,
+            any_range=job.any_range,
+        )
         return self(trial, [each.instance for each in jobs])
 
     def __call__(
@@ -195,6 +213,7 @@ class Evaluator:
                 each.own_user_attrs,
                 each.constraints,
                 view.own_distributions,
+                view.own_system_attrs,
                 error,
             )
             for each, loss in zip(views, losses, strict=True)

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-import json
 import math
 from typing import Any
 from typing import TYPE_CHECKING
 from typing import TypeVar
 import warnings
 
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import Trial
 
+from optuna_robust.evaluation._attributes import plain_attribute
 from optuna_robust.evaluation._model_trial import ModelTrial
+from optuna_robust.evaluation._values import canonical_params
+from optuna_robust.evaluation._values import canonical_value
+from optuna_robust.evaluation._values import check_choices
+from optuna_robust.evaluation._values import same_choices
 from optuna_robust.trials import INSTANCE_ATTRS
+from optuna_robust.trials import PREFIX
 
 
 if TYPE_CHECKING:
@@ -68,6 +74,16 @@ class InstanceTrial(Trial):
         return getattr(self._trial, name)
 
     @property
+    def number(self) -> int:
+        """Number of the trial."""
+        return self._trial.number
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The trial's hyperparameters, as its distributions give them."""
+        return canonical_params(self._trial.params, self._trial.distributions)
+
+    @property
     def learning_curve(self) -> dict[int, float]:
         """What the instance reported, by step."""
         return dict(self._learning_curve)
@@ -94,11 +110,37 @@ class InstanceTrial(Trial):
     def suggest_categorical(  # type: ignore[override]  # Optuna has an overload for each type
         self, name: str, choices: Sequence[CategoricalChoiceType]
     ) -> CategoricalChoiceType:
-        """Suggest as the study's trial does."""
-        return self._suggested(self._trial.suggest_categorical(name, choices))
+        """Suggest as the study's trial does.
+
+        Raises:
+            AmbiguousChoicesError: If Optuna would take one choice for another.
+        """
+        choices = tuple(choices)
+        check_choices(name, choices)
+        try:
+            value = self._trial.suggest_categorical(name, choices)
+        except ValueError:
+            if isinstance(self._trial, ModelTrial):
+                raise
+            value = self._from_database(name, choices)
+        return self._suggested(value)
+
+    def _from_database(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return a choice that a database gave back in another form, such as a tuple as a list.
+
+        Raises:
+            ValueError: If it is no such choice.
+        """
+        asked = CategoricalDistribution(choices)
+        enqueued = getattr(self._trial, "_fixed_params", {})
+        if same_choices(self._trial.distributions.get(name), choices):
+            return canonical_value(asked, self._trial.params[name])
+        if name in enqueued:
+            enqueued[name] = canonical_value(asked, enqueued[name])
+        return self._trial.suggest_categorical(name, choices)
 
     def _suggested(self, value: _T) -> _T:
-        if self._is_known is not None and self._is_known(self._trial.params):
+        if self._is_known is not None and self._is_known(self.params):
             raise ModelKnown
         return value
 
@@ -132,11 +174,13 @@ class InstanceTrial(Trial):
     @property
     def user_attrs(self) -> dict[str, Any]:
         """The trial's user attributes and this instance's own, without other instances'."""
-        attrs = dict(self._trial.user_attrs)
-        by_instance: dict[str, dict[str, Any]] = attrs.pop(INSTANCE_ATTRS, {})
-        for key in set().union(*by_instance.values()):
-            attrs.pop(key, None)
-        return {**attrs, **self._own_user_attrs}
+        attrs = self._trial.user_attrs
+        by_instance: dict[str, dict[str, Any]] = attrs.get(INSTANCE_ATTRS, {})
+        others = set().union(*by_instance.values())
+        given = {
+            key: attrs[key] for key in attrs if key not in others and not key.startswith(PREFIX)
+        }
+        return {**given, **self._own_user_attrs}
 
     @property
     def own_user_attrs(self) -> dict[str, Any]:
@@ -144,13 +188,17 @@ class InstanceTrial(Trial):
         return dict(self._own_user_attrs)
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Keep an attribute of this instance.
+        """Keep an attribute of this instance; NumPy's numbers become plain ones.
 
         Raises:
-            TypeError: If the value cannot be written as JSON.
+            AttributeValueError: If the value cannot be written as JSON.
         """
-        json.dumps(value)
-        self._own_user_attrs[key] = value
+        self._own_user_attrs[key] = plain_attribute(key, value)
+
+    @property
+    def own_system_attrs(self) -> dict[str, Any]:
+        """What integrations wrote to a given model's storage; a study's trial keeps it itself."""
+        return self._trial.storage.system_attrs if isinstance(self._trial, ModelTrial) else {}
 
     @property
     def own_distributions(self) -> dict[str, BaseDistribution]:

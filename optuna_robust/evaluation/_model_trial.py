@@ -1,19 +1,26 @@
-"""A trial of a given model: suggests the model's values, in any process, without a study."""
+"""A trial of a given model: suggests the model's values, in any process."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
 from optuna.distributions import check_distribution_compatibility
 from optuna.exceptions import OptunaError
-from optuna.study import Study
-from optuna.trial import create_trial
 from optuna.trial import FixedTrial
+
+from optuna_robust.evaluation._study_view import InstanceStorage
+from optuna_robust.evaluation._study_view import StudyView
+from optuna_robust.evaluation._values import can_give
+from optuna_robust.evaluation._values import canonical_params
+from optuna_robust.evaluation._values import canonical_value
+from optuna_robust.evaluation._values import same_choices
+
+
+_NO_STUDY = StudyView()
 
 
 class ModelMismatchError(OptunaError, ValueError):
@@ -21,54 +28,51 @@ class ModelMismatchError(OptunaError, ValueError):
 
 
 class ModelTrial(FixedTrial):
-    """A trial of a given model: what is suggested are the model's values.
+    """A trial of a given model, where there is no study's own: what is suggested is the model's.
 
-    Suggesting raises :class:`ModelMismatchError` for a name that the model does not have, or a
-    value outside the range that is asked for.
+    It behaves as the study's own trial does in workers, selections and confirmations. Suggesting
+    raises :class:`ModelMismatchError` for a name that the model does not have, or a value outside
+    the range that is asked for.
 
     Args:
         params:
             The model's hyperparameters.
         number:
             What the objective sees as the trial's number.
-        direction:
-            Direction of :attr:`study`.
+        study:
+            What it sees as the study.
         user_attrs:
-            What the objective sees as the trial's user attributes.
+            What it sees as the trial's user attributes.
+        distributions:
+            What the values were suggested from, as far as it is known: the objective may ask for
+            them again, although a value may lie outside (``study.enqueue_trial``).
+        any_range:
+            Give the model's values whatever range is asked for, as a study's trial does that has
+            suggested them before.
     """
 
     def __init__(
         self,
         params: Mapping[str, Any],
         number: int = 0,
-        direction: str = "minimize",
+        study: StudyView = _NO_STUDY,
         user_attrs: Mapping[str, Any] = MappingProxyType({}),
+        distributions: Mapping[str, BaseDistribution] = MappingProxyType({}),
+        *,
+        any_range: bool = False,
     ) -> None:
-        super().__init__(dict(params), number)
-        self._direction = direction
+        super().__init__(canonical_params(params, distributions), number)
+        self.study = study
+        self.storage = InstanceStorage(study.links_artifacts)
+        self._trial_id = number
         self._user_attrs = dict(user_attrs)
+        self._known = dict(distributions)
+        self._any_range = any_range
 
     @property
     def params(self) -> dict[str, Any]:
         """All hyperparameters of the model, suggested yet or not."""
         return dict(self._params)
-
-    @property
-    def study(self) -> Study:
-        """A study in memory without trials, for callbacks that ask for the direction."""
-        return _study(self._direction)
-
-    def suggest_float(
-        self,
-        name: str,
-        low: float,
-        high: float,
-        *,
-        step: float | None = None,
-        log: bool = False,
-    ) -> float:
-        """Return the model's value as a float; it may be given as an integer."""
-        return float(super().suggest_float(name, low, high, step=step, log=log))
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name not in self._params:
@@ -76,30 +80,26 @@ class ModelTrial(FixedTrial):
                 f"The objective asks for the hyperparameter {name!r}, which the model "
                 f"{self._params} does not have."
             )
-        known = self._distributions.get(name)
-        if known is not None:
-            check_distribution_compatibility(known, distribution)
-        if known != distribution:
-            if not can_give(distribution, self._params[name]):
+        value = self._params[name]
+        known = self._distributions.get(name, self._known.get(name))
+        if known is None or known != distribution:
+            if known is not None:
+                _check_compatible(known, distribution)
+            if not (self._any_range or can_give(distribution, value)):
                 raise ModelMismatchError(
-                    f"The model's {name}={self._params[name]!r} is not what the objective may be "
+                    f"The model's {name}={value!r} is not what the objective may be "
                     f"given: {distribution}."
                 )
-            self._distributions[name] = distribution
-        value = self._suggested_params[name] = self._params[name]
+        self._distributions[name] = distribution
+        value = self._params[name] = canonical_value(distribution, value)
+        self._suggested_params[name] = value
         return value
 
 
-@cache
-def _study(direction: str) -> Study:
-    """Return one study for all trials of a process: Optuna logs a line for each."""
-    return optuna.create_study(direction=direction)  # type: ignore[arg-type]
-
-
-def can_give(distribution: BaseDistribution, value: Any) -> bool:
-    """Tell whether a value lies in a distribution."""
-    try:
-        create_trial(value=0.0, params={"": value}, distributions={"": distribution})
-    except (ValueError, TypeError):
-        return False
-    return True
+def _check_compatible(known: BaseDistribution, distribution: BaseDistribution) -> None:
+    """Check that a hyperparameter is asked for in the same way; choices by their JSON."""
+    if not (
+        isinstance(distribution, CategoricalDistribution)
+        and same_choices(known, distribution.choices)
+    ):
+        check_distribution_compatibility(known, distribution)

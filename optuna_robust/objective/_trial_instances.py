@@ -12,12 +12,13 @@ from typing import Protocol
 from typing import TYPE_CHECKING
 
 from optuna.pruners import NopPruner
-from optuna.study import StudyDirection
 
 from optuna_robust import trials
+from optuna_robust.evaluation import canonical_params
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import ModelKnown
 from optuna_robust.evaluation import Outcome
+from optuna_robust.evaluation import StudyView
 
 
 if TYPE_CHECKING:
@@ -76,12 +77,10 @@ class TrialInstances:
         for trained in self._first(self.instances[: self._n_together(0)]):
             n_first += 1
             yield trained
-        directions = self.trial.study.directions
-        maximises = len(directions) == 1 and directions[0] == StudyDirection.MAXIMIZE
-        direction = "maximize" if maximises else "minimize"
-        params, number = self.trial.params, self.trial.number
+        study, distributions = StudyView.of(self.trial.study), self.trial.distributions
+        params, number = self._params(), self.trial.number
         jobs = [
-            Job(params, instance, number, direction, given)
+            Job(params, instance, number, study, given, distributions, any_range=True)
             for instance in self.instances[n_first:]
         ]
         for position, job in enumerate(jobs):
@@ -104,7 +103,7 @@ class TrialInstances:
         if not self.may_be_known:
             yield from self._add(instances, self.train(instances))
             return
-        found = self._known(self.trial.params)  # a trial that goes on has its model
+        found = self._known(self._params())  # a trial that goes on has its model
         if found is not None:
             yield found
             return
@@ -121,11 +120,15 @@ class TrialInstances:
         else:
             yield from self._add(instances, outcomes)
 
+    def _params(self) -> dict[str, Any]:
+        """Return the trial's model, whose values may have been enqueued in another form."""
+        return canonical_params(self.trial.params, self.trial.distributions)
+
     def _known(self, params: Mapping[str, Any]) -> Trained | None:
         return self.pool.known(Job(params, self.instances[0], self.trial.number))
 
     def _add(
         self, instances: Sequence[Instance], outcomes: Sequence[Outcome]
     ) -> Iterator[Trained]:
-        params, number = self.trial.params, self.trial.number
+        params, number = self._params(), self.trial.number
         return self.pool.add([Job(params, each, number) for each in instances], outcomes)

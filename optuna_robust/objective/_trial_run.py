@@ -75,6 +75,8 @@ class TrialRun:
         """Take the next instance into account, and report it."""
         number = self.n_instances
         self.record.add(trained, on_failure)
+        for key, value in trained.outcome.system_attrs.items():
+            self.trial.storage.set_trial_system_attr(self.trial._trial_id, key, value)
         self._write(self.record.running_attrs())
         value = self._to_report(number)
         if not math.isnan(value):

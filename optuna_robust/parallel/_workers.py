@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 import hashlib
+import multiprocessing
 import os
 import pickle
 import signal
@@ -136,7 +137,7 @@ class LokyWorkers:
     def submit(self, job: Job) -> Future[Outcome]:
         """Begin to train an instance in the process that has least to do."""
         with self._lock:
-            return min(self._slots, key=_Slot.load).submit(job)
+            return min(self._slots, key=_Slot.load).submit(job.sent())
 
     def close(self) -> None:
         """End the processes, with what they are doing."""
@@ -168,7 +169,7 @@ class ExecutorWorkers:
     def submit(self, job: Job) -> Future[Outcome]:
         """Begin to train an instance."""
         try:
-            return self._executor.submit(_evaluate, self._digest, self._payload, job)
+            return self._executor.submit(_evaluate, self._digest, self._payload, job.sent())
         except RuntimeError as error:  # broken, or shut down
             raise RuntimeError(
                 f"The executor {self._executor!r} takes no more work ({error}). Instances that "
@@ -370,12 +371,22 @@ def _evaluator(digest: str, payload: bytes | None) -> Evaluator:
     """Return an objective, unpickled once; payload None: it was sent when the process began."""
     with _evaluators_lock:
         if digest not in _evaluators:
+            _restore_start_method()
             evaluator = pickle.loads(_sent[digest] if payload is None else payload)
             _sent.clear()  # the objective itself stays
             while len(_evaluators) >= _MOST_EVALUATORS:
                 del _evaluators[next(iter(_evaluators))]
             _evaluators[digest] = evaluator
         return _evaluators[digest]
+
+
+def _restore_start_method() -> None:
+    """Start an objective's own processes (a DataLoader's) as the platform does.
+
+    loky's workers would start them as loky's, which only loky can do.
+    """
+    if multiprocessing.get_start_method(allow_none=True) in {"loky", "loky_init_main"}:
+        multiprocessing.set_start_method(None, force=True)
 
 
 def _sendable(error: Exception, dumps: Callable[[object], bytes]) -> Exception:

@@ -77,7 +77,8 @@ class SelectionResult:
         tolerance: How much worse than the best a model may be, by the race.
         direction: ``"minimize"`` or ``"maximize"``.
         settings: What the instances' seeds were made from: ``seed``, ``vary``, ``reshuffle``,
-            and ``n_instances`` and ``on_failure``.
+            and ``n_instances`` and ``on_failure``; and what objectives saw of the study, if
+            there was one.
     """
 
     best_params: dict[str, Any]

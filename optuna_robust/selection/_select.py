@@ -48,6 +48,8 @@ from optuna_robust.selection._race import Race
 from optuna_robust.selection._race import RaceOptions
 from optuna_robust.selection._result import SelectionResult
 from optuna_robust.selection._result import Step
+from optuna_robust.selection._study import kept_study
+from optuna_robust.selection._study import study_seen
 from optuna_robust.selection._trials import SelectionTrials
 from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import Settings
@@ -261,11 +263,19 @@ def robust_select(
                 f"{len(chosen_from)} models."
             )
 
+    seen = study_seen(models, study, maximises=maximises)
+
     def make_job(model: int, number: int) -> Job:
         instance = Instance(
             number, study_seed=seed, vary=sources, model=model if reshuffle else None
         )
-        return Job(chosen_from.params[model], instance, model, DIRECTIONS[maximises])
+        return Job(
+            chosen_from.params[model],
+            instance,
+            model,
+            seen,
+            distributions=chosen_from.distributions[model],
+        )
 
     # Without anything to eliminate, only training says which is the best.
     train_survivors = train_survivors or n_select == len(chosen_from)
@@ -342,6 +352,7 @@ def robust_select(
             "reshuffle": reshuffle,
             "n_instances": n_instances,
             "on_failure": on_failure,
+            **kept_study(seen),
         },
         tolerance=getattr(eliminates, "tolerance", 0.0),
     )

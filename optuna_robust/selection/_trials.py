@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution
+from optuna.distributions import distribution_to_json
+from optuna.distributions import json_to_distribution
+from optuna.storages import InMemoryStorage
 from optuna.trial import create_trial
 from optuna.trial import TrialState
 
 from optuna_robust import trials
 from optuna_robust.evaluation import can_give
+from optuna_robust.evaluation import canonical_params
 from optuna_robust.model_key import canonical_json
 from optuna_robust.model_key import model_key
 from optuna_robust.selection._models import ModelSet
@@ -107,6 +111,7 @@ class SelectionTrials:
         }
         if stopped is not None:
             attrs[trials.STOPPED] = stopped
+        distributions = self._distributions(model)
         # Optuna 4 has no such argument, and no way to set constraints either.
         constraints: dict[str, Any] = (
             {"constraints": record.constraints} if record.constraints else {}
@@ -115,10 +120,11 @@ class SelectionTrials:
             create_trial(
                 state=TrialState.COMPLETE if complete else TrialState.PRUNED,
                 value=value,
-                params=params,
-                distributions=self._distributions(model),
+                params=canonical_params(params, distributions),
+                distributions=distributions,
                 intermediate_values=reported,
                 user_attrs=attrs,
+                system_attrs=record.system_attrs,
                 **constraints,
             )
         )
@@ -127,9 +133,19 @@ class SelectionTrials:
         """Return what the objective suggested from; else what suits the values that there are."""
         known = self._known(model)
         return {
-            name: known[name] if name in known else self._suitable(name, value)
+            name: self._as_kept(known[name] if name in known else self._suitable(name, value))
             for name, value in self._models.params[model].items()
         }
+
+    def _as_kept(self, distribution: BaseDistribution) -> BaseDistribution:
+        """Return a distribution as the storage gives it back, where a tuple may be a list.
+
+        Optuna compares it with what the storage gave back of other trials.
+        """
+        in_memory = isinstance(self._study._storage, InMemoryStorage)
+        if in_memory or not isinstance(distribution, CategoricalDistribution):
+            return distribution
+        return json_to_distribution(distribution_to_json(distribution))
 
     def _known(self, model: int) -> dict[str, BaseDistribution]:
         return {

@@ -21,6 +21,8 @@ from optuna_robust.model_key import canonical_json
 
 RUNNING, DONE, FAILED, PRUNED = "running", "done", "failed", "pruned"
 FINISHED = (DONE, FAILED, PRUNED)
+# Stands in the column of user attributes.
+_SYSTEM_ATTRS = "robust:system_attrs"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "loss": loss,
         "seconds": outcome.seconds,
         "failure": None if outcome.failure is None else storable(outcome.failure),
-        "user_attrs": _json(outcome.user_attrs),
+        "user_attrs": _json(_with_system_attrs(outcome)),
         "constraints": _json(outcome.constraints),
         "learning_curve": _json(outcome.learning_curve),
         "distributions": distributions_to_json(outcome.distributions),
@@ -170,16 +172,26 @@ def distributions_from_json(text: str | None) -> dict[str, BaseDistribution]:
 
 def _outcome(columns: Mapping[Any, Any]) -> Outcome:
     curve = json.loads(columns["learning_curve"] or "{}")
+    user_attrs = json.loads(columns["user_attrs"] or "{}")
+    system_attrs = user_attrs.pop(_SYSTEM_ATTRS, {})
     return Outcome(
         columns["loss"],
         columns["failure"],
         columns["state"] == PRUNED,
         columns["seconds"],
         {int(step): value for step, value in curve.items()},
-        json.loads(columns["user_attrs"] or "{}"),
+        user_attrs,
         json.loads(columns["constraints"] or "{}"),
         distributions_from_json(columns["distributions"]),
+        system_attrs,
     )
+
+
+def _with_system_attrs(outcome: Outcome) -> dict[str, Any]:
+    """Return the user attributes, among them those that the objective's libraries set."""
+    if not outcome.system_attrs:
+        return outcome.user_attrs
+    return {**outcome.user_attrs, _SYSTEM_ATTRS: outcome.system_attrs}
 
 
 def _json(value: Mapping[Any, Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
 import pandas as pd
 import pytest
 import torch
@@ -21,10 +22,12 @@ from optuna_robust.evaluation import as_loss
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
+from optuna_robust.evaluation import StudyView
 from optuna_robust.model_key import model_key
 from tests.objectives import noisy
 
 
+MAXIMIZED = StudyView(directions=[StudyDirection.MAXIMIZE])
 JOB = Job({"x": 0.5}, Instance(2), number=3)
 
 
@@ -138,7 +141,7 @@ def test_the_trial_is_that_of_the_model() -> None:
         assert trial.study.direction == optuna.study.StudyDirection.MAXIMIZE
         return trial.suggest_float("x", 0, 1)
 
-    assert evaluate(objective, Job({"x": 0.5}, Instance(2), 3, "maximize")).loss == 0.5
+    assert evaluate(objective, Job({"x": 0.5}, Instance(2), 3, MAXIMIZED)).loss == 0.5
 
 
 def test_an_instance_that_is_trained_again_begins_again() -> None:
@@ -287,7 +290,7 @@ def test_anything_else_is_an_error(
 def test_a_job_is_known_by_what_is_trained() -> None:
     key = Job({"x": 0.5, "n": 1}, Instance(2)).key
     assert key == (model_key({"x": 0.5, "n": 1}), "search", 2, -1)
-    same = Job({"n": 1, "x": 0.5}, Instance(2), number=9, direction="maximize")
+    same = Job({"n": 1, "x": 0.5}, Instance(2), number=9, study=MAXIMIZED)
     others = [
         Job({"x": 0.5, "n": 2}, Instance(2)),
         Job({"x": 0.5, "n": 1}, Instance(3)),
