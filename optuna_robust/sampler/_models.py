@@ -8,6 +8,7 @@ import math
 from typing import Any
 from typing import TYPE_CHECKING
 
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
@@ -233,11 +234,15 @@ class StudyModels:
 
 
 def _key(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> str:
-    canonical = [
-        (name, distributions[name].to_external_repr(distributions[name].to_internal_repr(value)))
-        for name, value in params.items()
-    ]
-    return repr(sorted(canonical))  # choices of categories need not be JSON
+    canonical = {name: _canonical(distributions[name], value) for name, value in params.items()}
+    return repr(sorted(canonical.items()))
+
+
+def _canonical(distribution: BaseDistribution, value: Any) -> Any:
+    internal = distribution.to_internal_repr(value)
+    if isinstance(distribution, CategoricalDistribution):
+        return internal  # choices need not be JSON, and a database gives back tuples as lists
+    return distribution.to_external_repr(internal)
 
 
 def _losses_of(trial: FrozenTrial, sign: int) -> tuple[dict[int, float], int]:

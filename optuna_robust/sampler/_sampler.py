@@ -10,12 +10,14 @@ import warnings
 import weakref
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_count
+from optuna_robust.evaluation import canonical_value
 from optuna_robust.sampler._search import Search
 from optuna_robust.sampler._target import kept_target
 from optuna_robust.sampler._turns import Schedule
@@ -223,7 +225,13 @@ class RobustnessSampler(BaseSampler):
         study = unfiltered(study)
         turn = self._turn(study, trial)
         if turn.model is not None:
-            return dict(turn.model.latest.distributions)
+            # A database gives back tuples as lists, for which Optuna would not take choices.
+            known = turn.model.latest.distributions
+            return {
+                name: each
+                for name, each in known.items()
+                if not isinstance(each, CategoricalDistribution)
+            }
         return self._base.infer_relative_search_space(turn.view or study, trial)
 
     def sample_relative(
@@ -233,7 +241,7 @@ class RobustnessSampler(BaseSampler):
         study = unfiltered(study)
         turn = self._turn(study, trial)
         if turn.model is not None:
-            return dict(turn.model.latest.params)
+            return {name: turn.model.latest.params[name] for name in search_space}
         return self._base.sample_relative(turn.view or study, trial, search_space)
 
     def sample_independent(
@@ -247,7 +255,7 @@ class RobustnessSampler(BaseSampler):
         study = unfiltered(study)
         turn = self._turn(study, trial)
         if turn.model is not None and param_name in turn.model.latest.params:
-            return turn.model.latest.params[param_name]
+            return canonical_value(param_distribution, turn.model.latest.params[param_name])
         return self._base.sample_independent(
             turn.view or study, trial, param_name, param_distribution
         )
