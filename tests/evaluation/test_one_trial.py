@@ -375,9 +375,7 @@ def test_choices_that_optuna_confuses_are_refused(
         losses_in(place, objective, optuna.create_study(), executor, {"x": choices[0]})
 
 
-@pytest.mark.parametrize(
-    "choices", [[1, 1.5, "1", None, True is None], ["a", "a"], [(1, 2), (1,)]]
-)
+@pytest.mark.parametrize("choices", [[1, 1.5, "1", None], ["a", "a"], [(1, 2), (1,)]])
 def test_other_choices_are_not(choices: list[Any], executor: Executor) -> None:
     def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
         assert trial.suggest_categorical("x", choices) is choices[0]
