@@ -26,6 +26,8 @@ from optuna_robust.evaluation._model_trial import ModelTrial
 from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._study_view import StudyView
 from optuna_robust.model_key import model_key
+from optuna_robust.objective_identity import objective_identity
+from optuna_robust.objective_identity import ObjectiveIdentity
 
 
 if TYPE_CHECKING:
@@ -137,6 +139,11 @@ class Evaluator:
     def takes_several(self) -> bool:
         """Whether the objective trains several instances of a model at each call."""
         return self._takes == "instances"
+
+    @cached_property
+    def identity(self) -> ObjectiveIdentity:
+        """Which objective it is."""
+        return objective_identity(self._objective)
 
     def evaluate(self, job: Job) -> Outcome:
         """Train an instance of a given model."""

@@ -364,6 +364,7 @@ class MultiInstanceObjective:
         check_settings(study, settings)
         if self._store is not None:
             self._store.bind(seed=self._seed, vary=self._vary)
+            self._store.warn_of_another_objective(self._evaluator.identity)
         keep_settings(study, settings)
 
     def _pool(self, trial: Trial) -> InstancePool:

@@ -57,6 +57,7 @@ def open_pool(
     """
     if store is not None:
         store.bind(seed=seed, vary=vary)
+        store.warn_of_another_objective(evaluator.identity, phase)
     workers = make_workers(evaluator, n_jobs, executor)
     pool = InstancePool(workers, store, raise_failures=raise_failures, phase=phase)
     # Our own workers end first, so that the pool knows what does not get finished any more.

@@ -8,10 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 import json
 from typing import Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from optuna_robust.store._schema import experiments
+
+
+if TYPE_CHECKING:
+    from optuna_robust.instance import Phase
+    from optuna_robust.objective_identity import ObjectiveIdentity
+
+
+# Beside the settings: which objective trains the instances of each phase.
+_OBJECTIVES = "objectives"
 
 
 def open_experiment(connection: sa.Connection, name: str, version: str, store: str) -> int:
@@ -47,6 +57,41 @@ def open_experiment(connection: sa.Connection, name: str, version: str, store: s
 
 def settings_of(connection: sa.Connection, experiment: int) -> dict[str, Any] | None:
     """Return the seed and ``vary`` of an experiment's instances; None if they are open."""
+    settings = _settings(connection, experiment)
+    if settings is not None:
+        settings.pop(_OBJECTIVES, None)
+    return settings
+
+
+def keep_objective(
+    connection: sa.Connection, experiment: int, objective: ObjectiveIdentity, phase: Phase
+) -> dict[str, str]:
+    """Return which objective trains the instances of a phase: the first one that is given.
+
+    Args:
+        connection:
+            In a transaction.
+        experiment:
+            Id of the experiment, which is bound to settings.
+        objective:
+            Which it is, if none is kept yet.
+        phase:
+            The phase.
+    """
+    settings = _settings(connection, experiment)
+    assert settings is not None
+    objectives: dict[str, dict[str, str]] = settings.setdefault(_OBJECTIVES, {})
+    if phase not in objectives:
+        objectives[phase] = objective.to_dict()
+        connection.execute(
+            sa.update(experiments)
+            .where(experiments.c.id == experiment)
+            .values(settings=json.dumps(settings))
+        )
+    return objectives[phase]
+
+
+def _settings(connection: sa.Connection, experiment: int) -> dict[str, Any] | None:
     settings = connection.scalar(
         sa.select(experiments.c.settings).where(experiments.c.id == experiment)
     )

@@ -8,6 +8,8 @@ import math
 import os
 from pathlib import Path
 from typing import Any
+from typing import TYPE_CHECKING
+import warnings
 
 import sqlalchemy as sa
 
@@ -25,12 +27,17 @@ from optuna_robust.store import _workers
 from optuna_robust.store._claims import Claims
 from optuna_robust.store._database import Database
 from optuna_robust.store._experiments import bind
+from optuna_robust.store._experiments import keep_objective
 from optuna_robust.store._experiments import open_experiment
 from optuna_robust.store._experiments import settings_of
 from optuna_robust.store._rows import StoredInstance
 from optuna_robust.store._schema import instances
 from optuna_robust.store._schema import without_password
 from optuna_robust.store._schema import workers
+
+
+if TYPE_CHECKING:
+    from optuna_robust.objective_identity import ObjectiveIdentity
 
 
 # Columns of names end here.
@@ -68,7 +75,9 @@ class InstanceStore:
             URL of a database, as SQLAlchemy and Optuna's RDB storage take it, such as
             ``"sqlite:///robust.db"``. Default: in memory, gone with this object.
         experiment:
-            Name of what is trained: instances of different experiments are apart.
+            Name of what is trained: instances of different experiments are apart. If another
+            objective, or one whose code has changed, uses the experiment, a warning says so; what
+            its code reads (data, module variables, libraries) is not looked at.
         version:
             Your tag of the objective. Change the objective, and change the experiment with it:
             a store refuses to mix versions in one.
@@ -240,6 +249,28 @@ class InstanceStore:
         }
         with self._database.transaction() as connection:
             bind(connection, self._experiment_id, wanted, without_password(self._url))
+
+    def warn_of_another_objective(
+        self, objective: ObjectiveIdentity, phase: Phase = "search"
+    ) -> None:
+        """Keep which objective trains the instances of a phase; warn if another one did.
+
+        With a ``version``, which says what the user calls another objective, one of the same name
+        is the same.
+        """
+        with self._database.transaction() as connection:
+            kept = keep_objective(connection, self._experiment_id, objective, phase)
+        is_same_name = kept["name"] == objective.name
+        if objective.is_of(kept) or (self._version and is_same_name):
+            return
+        what = "but its code has changed" if is_same_name else f"not by {objective.name!r}"
+        warnings.warn(
+            f"The {phase} instances of experiment {self._experiment!r} in the store "
+            f"{without_password(self._url)!r} were trained by the objective {kept['name']!r}, "
+            f"{what}: what is stored is taken as this objective's nevertheless. If it trains "
+            "otherwise, use another experiment for it, as in InstanceStore(url, 'experiment').",
+            stacklevel=2,
+        )
 
     def has_success(self, phase: Phase = "search") -> bool:
         """Tell whether an instance of a phase was trained without failing."""

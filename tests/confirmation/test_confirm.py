@@ -783,10 +783,10 @@ def test_a_store_of_another_seed_is_an_error(arguments: dict[str, Any], message:
 def test_interrupted_and_started_again(stopped_at: int, tmp_path: Path) -> None:
     trained: list[tuple[float, int]] = []
     finishes, study = counted(trained), ordinary_study(SIX_MODELS)
-    interrupts = True
+    interrupted_after = {stopped_at - 1}
 
     def objective(trial: optuna.Trial, instance: Instance) -> float:
-        if interrupts and len(trained) == stopped_at - 1:
+        if len(trained) in interrupted_after:
             raise KeyboardInterrupt
         return finishes(trial, instance)
 
@@ -798,7 +798,7 @@ def test_interrupted_and_started_again(stopped_at: int, tmp_path: Path) -> None:
         run()
     assert len(trained) == stopped_at - 1
     assert "robust:confirmation" not in study.user_attrs
-    interrupts = False
+    interrupted_after.clear()
     result = run()
     assert (result.n_trainings, result.n_reused) == (18 - stopped_at + 1, stopped_at - 1)
     assert len(set(trained)) == len(trained) == 18
