@@ -54,6 +54,9 @@ PREFIX = "robust:"
 # User attributes of a study.
 SETTINGS = "robust:settings"
 CONFIRMATION = "robust:confirmation"
+# Which objective it is of, and the fresh instances that it was made of, without a store.
+CONFIRMED_BY = "robust:confirmed_by"
+FRESH = "robust:fresh_instances"
 # Numbers of the trials that have notes of ours in the dashboard.
 FINALISTS = "robust:finalists"
 

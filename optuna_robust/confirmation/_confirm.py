@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Iterator
 from concurrent.futures import Executor
 import itertools
 import math
@@ -16,7 +15,6 @@ import numpy as np
 from optuna.study import Study
 from tqdm.auto import tqdm
 
-from optuna_robust import trials
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
@@ -32,6 +30,10 @@ from optuna_robust.comparison import value_at
 from optuna_robust.confirmation._candidates import Candidate
 from optuna_robust.confirmation._candidates import Search
 from optuna_robust.confirmation._candidates import searched
+from optuna_robust.confirmation._fresh import Fresh
+from optuna_robust.confirmation._fresh import usable
+from optuna_robust.confirmation._kept import keep_result
+from optuna_robust.confirmation._kept import KeptInstances
 from optuna_robust.confirmation._result import ConfirmationResult
 from optuna_robust.confirmation._result import ConfirmedModel
 from optuna_robust.confirmation._result import ConfirmedPair
@@ -42,7 +44,6 @@ from optuna_robust.criteria import rank_models
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import link_artifacts
-from optuna_robust.evaluation import Outcome
 from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
@@ -58,7 +59,6 @@ from optuna_robust.selection import SelectionResult
 
 
 if TYPE_CHECKING:
-    from optuna_robust.parallel import InstancePool
     from optuna_robust.store import InstanceStore
 
 
@@ -148,13 +148,16 @@ def confirm(
         executor:
             As there.
         store:
-            Keeps the instances, and knows those that were trained before.
+            Keeps the instances, and knows those that were trained before. Default: a study keeps
+            them itself; confirmed again by the same objective (its code and arguments) with the
+            same ``seed`` and ``vary``, it is trained only what is missing.
         show_progress_bar:
             Show one.
 
     Returns:
         The models' confirmed values with intervals, their optimism, and how they compare. A study
-        keeps it, too, in its user attribute ``robust:confirmation``.
+        keeps it, too, in its user attribute ``robust:confirmation``: the larger one of two of the
+        same models.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -210,7 +213,15 @@ def confirm(
             mininterval=seconds_between_updates(),
         ) as bar,
     ):
-        fresh = _Fresh(len(candidates), search.sign, drops=on_failure == "drop")
+        kept = None
+        if isinstance(study_or_result, Study) and store is None:
+            kept = KeptInstances(study_or_result, evaluator.identity, seed, sources)
+        fresh = Fresh(
+            len(candidates),
+            search.sign,
+            drops=on_failure == "drop",
+            known=usable({} if kept is None else kept.outcomes(), on_failure),
+        )
         may_stop = stop_early and len(candidates) > 1
         looks = range(_FIRST_LOOK, n_instances if may_stop else 0, _BETWEEN_LOOKS)
         for upto in (*looks, n_instances):
@@ -232,41 +243,11 @@ def confirm(
         confidence=confidence,
         n_instances=n_instances,
     )
+    if kept is not None:
+        kept.add(fresh.outcomes)
     if isinstance(study_or_result, Study):
-        study_or_result.set_user_attr(trials.CONFIRMATION, result.to_dict())
+        keep_result(study_or_result, result, evaluator.identity)
     return result
-
-
-class _Fresh:
-    """Fresh instances of the candidates."""
-
-    def __init__(self, n_models: int, sign: int, *, drops: bool) -> None:
-        self._sign = sign
-        self._losses: list[list[float]] = [[] for _ in range(n_models)]
-        self.drops = drops
-        self.failures: dict[int, dict[int, str]] = {}
-        self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
-
-    @property
-    def n_instances(self) -> int:
-        return len(self._losses[0])
-
-    def oriented(self) -> FloatArray:
-        return np.array(self._losses, dtype=np.float64)
-
-    def train(self, jobs: list[tuple[int, Job]], pool: InstancePool) -> Iterator[Outcome]:
-        trained = pool.train([job for _, job in jobs])
-        for (row, job), each in zip(jobs, trained, strict=True):
-            self.n_reused += each.reused
-            self.n_trainings += not each.reused
-            self.seconds += each.outcome.seconds
-            loss, number = each.outcome.loss, job.instance.number
-            if loss is None:
-                self.failures.setdefault(row, {})[number] = str(each.outcome.failure)
-                self._losses[row].append(math.nan if self.drops else math.inf)
-            else:
-                self._losses[row].append(self._sign * loss)
-            yield each.outcome
 
 
 def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:
@@ -292,7 +273,7 @@ def _scores(oriented: FloatArray, criterion: Criterion) -> FloatArray:
 def _result(
     search: Search,
     candidates: tuple[Candidate, ...],
-    fresh: _Fresh,
+    fresh: Fresh,
     *,
     criterion: Criterion,
     confidence: float,

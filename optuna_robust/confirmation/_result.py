@@ -95,7 +95,7 @@ class ConfirmationResult:
             instance was dropped, the worst infinity where it failed.
         instance_numbers: Numbers of the instances, shape ``(n_instances,)``.
         n_trainings: Instances that this call trained.
-        n_reused: Instances that it took from the store.
+        n_reused: Instances that it took from the store, or from the study.
         seconds: Seconds that all trainings took, added up.
         failures: Why instances failed: by position of the model, by instance number.
         criterion: Name of the criterion of ``value``.

@@ -135,17 +135,17 @@ def test_a_model_that_was_tried_twice_counts_once_with_its_best_trial() -> None:
         return next(values)
 
     study.optimize(objective, n_trials=4)
+    assert models_of(cheap(study, of_instance, n_models=1)) == [0.25]
     result = cheap(study, of_instance, n_models=4)
     assert models_of(result) == [0.25, 0.5, 0.75]
     assert [model.index for model in result.models] == [2, 1, 3]
     assert [model.search_value for model in result.models] == [0.1, 0.5, 0.7]
-    assert models_of(cheap(study, of_instance, n_models=1)) == [0.25]
 
 
 def test_of_fewer_models_than_asked_for_all() -> None:
     study = ordinary_study({0.1: 2.0, 0.2: 3.0})
-    assert models_of(cheap(study, of_instance, n_models=7)) == [0.1, 0.2]
     assert models_of(cheap(study, of_instance, n_models=1)) == [0.1]
+    assert models_of(cheap(study, of_instance, n_models=7)) == [0.1, 0.2]
 
 
 def test_what_becomes_of_the_result_does_not_change_the_search() -> None:

@@ -718,19 +718,22 @@ def test_what_is_in_the_store_is_not_trained_again(tmp_path: Path) -> None:
     objective, study = counted(trained), ordinary_study(SIX_MODELS)
     url = f"sqlite:///{tmp_path / 'instances.db'}"
     steps: list[tuple[dict[str, int], int, int]] = [
-        ({"n_models": 2, "n_instances": 4}, 8, 0),
+        ({"n_models": 1, "n_instances": 3}, 3, 0),
+        ({"n_models": 2, "n_instances": 4}, 5, 3),
         ({"n_models": 2, "n_instances": 4}, 0, 8),
         ({"n_models": 2, "n_instances": 6}, 4, 8),
         ({"n_models": 3, "n_instances": 6}, 6, 12),
-        ({"n_models": 1, "n_instances": 5}, 0, 5),
     ]
     for arguments, n_trainings, n_reused in steps:
         trained.clear()
         result = confirm(study, objective, store=InstanceStore(url), **arguments)  # type: ignore[arg-type]
         assert (result.n_trainings, result.n_reused) == (n_trainings, n_reused)
         assert len(set(trained)) == len(trained) == n_trainings
-        undisturbed = confirm(study, own_noise, **arguments)  # type: ignore[arg-type]
+        undisturbed = confirm(ordinary_study(SIX_MODELS), own_noise, **arguments)  # type: ignore[arg-type]
         assert findings(result) == findings(undisturbed)
+    with pytest.warns(UserWarning, match="keeps its confirmation"):
+        result = confirm(study, objective, n_models=1, n_instances=5, store=InstanceStore(url))
+    assert (result.n_trainings, result.n_reused) == (0, 5)
 
 
 def test_failures_are_in_the_store_too() -> None:

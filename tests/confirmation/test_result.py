@@ -84,8 +84,12 @@ def test_a_study_keeps_the_result(kind: str, tmp_path: Path) -> None:
     if kind != "memory":
         study = optuna.load_study(study_name="searched", storage=storage())
     assert_same(ConfirmationResult.from_dict(study.user_attrs[ATTRIBUTE]), result)
-    # The latest one is kept.
-    latest = confirm(study, sometimes_diverging, n_models=1, n_instances=10)
+    # The larger one is kept.
+    with pytest.warns(UserWarning, match="keeps its confirmation on 12 instances of 3 models"):
+        confirm(study, sometimes_diverging, n_models=1, n_instances=10)
+    assert_same(ConfirmationResult.from_dict(study.user_attrs[ATTRIBUTE]), result)
+    latest = confirm(study, sometimes_diverging, n_instances=14)
+    assert (latest.n_trainings, latest.n_reused) == (2 * 3, 12 * 3)
     assert_same(ConfirmationResult.from_dict(study.user_attrs[ATTRIBUTE]), latest)
 
 

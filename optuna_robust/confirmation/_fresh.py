@@ -1,0 +1,95 @@
+"""Fresh instances of the models that are confirmed: trained, or known before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optuna_robust.criteria import FloatArray
+from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import Outcome
+
+
+if TYPE_CHECKING:
+    from optuna_robust.parallel import InstancePool
+
+
+class Fresh:
+    """Fresh instances of the candidates.
+
+    Args:
+        n_models:
+            How many there are.
+        sign:
+            -1 if losses are turned round to be minimised, else 1.
+        drops:
+            Whether failures are left out.
+        known:
+            Instances that need not be trained, by model key and number.
+    """
+
+    def __init__(
+        self,
+        n_models: int,
+        sign: int,
+        *,
+        drops: bool,
+        known: Mapping[tuple[str, int], Outcome],
+    ) -> None:
+        self._sign = sign
+        self._known = known
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        self._losses: list[list[float]] = [[] for _ in range(n_models)]
+        self.drops = drops
+        self.failures: dict[int, dict[int, str]] = {}
+        self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
+
+    @property
+    def n_instances(self) -> int:
+        """How many instances each candidate has."""
+        return len(self._losses[0])
+
+    def oriented(self) -> FloatArray:
+        """Return the losses to be minimised, shape ``(n_models, n_instances)``."""
+        return np.array(self._losses, dtype=np.float64)
+
+    def train(self, jobs: list[tuple[int, Job]], pool: InstancePool) -> Iterator[Outcome]:
+        """Train instances, each with the row of its candidate, or take those that are known."""
+        trained = iter(pool.train([job for _, job in jobs if _key(job) not in self._known]))
+        for row, job in jobs:
+            if (outcome := self._known.get(_key(job))) is None:
+                each = next(trained)
+                outcome, reused = each.outcome, each.reused
+            else:
+                reused = True
+            self.outcomes[_key(job)] = outcome
+            self.n_reused += reused
+            self.n_trainings += not reused
+            self.seconds += outcome.seconds
+            loss, number = outcome.loss, job.instance.number
+            if loss is None:
+                self.failures.setdefault(row, {})[number] = str(outcome.failure)
+                self._losses[row].append(math.nan if self.drops else math.inf)
+            else:
+                self._losses[row].append(self._sign * loss)
+            yield outcome
+
+
+def usable(
+    outcomes: Mapping[tuple[str, int], Outcome], on_failure: str
+) -> dict[tuple[str, int], Outcome]:
+    """Return what need not be trained again: not what failed, if failures are errors."""
+    return {
+        key: outcome
+        for key, outcome in outcomes.items()
+        if outcome.failure is None or on_failure != "raise"
+    }
+
+
+def _key(job: Job) -> tuple[str, int]:
+    key, _, number, _ = job.key
+    return key, number

@@ -1,0 +1,138 @@
+"""What a study keeps of its confirmations: fresh instances, each trained once, and the largest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from typing import TYPE_CHECKING
+import warnings
+
+from optuna_robust import trials
+from optuna_robust.confirmation._result import ConfirmationResult
+from optuna_robust.evaluation import Outcome
+from optuna_robust.instance import FIRST_CONFIRMATION
+from optuna_robust.model_key import model_key
+
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from optuna_robust.objective_identity import ObjectiveIdentity
+
+
+@dataclass(frozen=True)
+class KeptInstances:
+    """The fresh instances of one objective, and of one seed, that a study keeps.
+
+    Args:
+        study:
+            The study.
+        objective:
+            Which objective trains them.
+        seed:
+            What their seeds come from.
+        vary:
+            The sources that differ between instances.
+    """
+
+    study: Study
+    objective: ObjectiveIdentity
+    seed: int
+    vary: Sequence[str]
+
+    def outcomes(self) -> dict[tuple[str, int], Outcome]:
+        """Return what came of those that the study keeps, by model key and number."""
+        return {
+            (key, FIRST_CONFIRMATION + position): Outcome(loss, failure, seconds=seconds)
+            for group in self._groups()
+            if self._is_ours(group)
+            for key, instances in group["models"].items()
+            for position, (loss, failure, seconds) in enumerate(instances)
+        }
+
+    def add(self, found: Mapping[tuple[str, int], Outcome]) -> None:
+        """Keep what came of instances; of each model they begin with the first, without a gap."""
+        models: dict[str, list[list[Any]]] = {}
+        for (key, _), outcome in sorted({**self.outcomes(), **found}.items(), key=_number):
+            models.setdefault(key, []).append([outcome.loss, outcome.failure, outcome.seconds])
+        ours = {
+            "objective": self.objective.to_dict(),
+            "seed": self.seed,
+            "vary": list(self.vary),
+            "models": models,
+        }
+        others = [group for group in self._groups() if not self._is_ours(group)]
+        self.study.set_user_attr(trials.FRESH, [*others, ours])
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return list(self.study.user_attrs.get(trials.FRESH, []))
+
+    def _is_ours(self, group: Mapping[str, Any]) -> bool:
+        return (
+            self.objective.is_of(group["objective"])
+            and group["seed"] == self.seed
+            and group["vary"] == list(self.vary)
+        )
+
+
+def keep_result(study: Study, result: ConfirmationResult, objective: ObjectiveIdentity) -> None:
+    """Keep a result as the study's confirmation, unless it has a larger one of the same models.
+
+    Args:
+        study:
+            The study.
+        result:
+            Its confirmation.
+        objective:
+            Which objective was trained: what another one gave is replaced.
+    """
+    earlier = _earlier(study)
+    by = study.user_attrs.get(trials.CONFIRMED_BY)
+    is_same_objective = by is None or objective.is_of(by)
+    if earlier is not None and is_same_objective and _is_part(result, earlier):
+        warnings.warn(
+            f"The study {study.study_name!r} keeps its confirmation on {_size(earlier)}: this "
+            f"one, on {_size(result)}, is a smaller one of the same models.",
+            stacklevel=3,
+        )
+        return
+    if (
+        earlier is not None
+        and earlier.losses.size > result.losses.size
+        and not _is_part(earlier, result)
+    ):
+        other = "of other models" if is_same_objective else "by another objective"
+        warnings.warn(
+            f"The study's confirmation on {_size(earlier)} is replaced by one on {_size(result)}, "
+            f"{other}.",
+            stacklevel=3,
+        )
+    study.set_user_attr(trials.CONFIRMATION, result.to_dict())
+    study.set_user_attr(trials.CONFIRMED_BY, objective.to_dict())
+
+
+def _number(item: tuple[tuple[str, int], Outcome]) -> int:
+    return item[0][1]
+
+
+def _earlier(study: Study) -> ConfirmationResult | None:
+    kept = study.user_attrs.get(trials.CONFIRMATION)
+    try:
+        return None if kept is None else ConfirmationResult.from_dict(kept)
+    except ValueError:  # another version's
+        return None
+
+
+def _is_part(one: ConfirmationResult, other: ConfirmationResult) -> bool:
+    """Return True if a confirmation has fewer models or instances than another, and no others."""
+    ours, theirs = ({model_key(each.params) for each in result.models} for result in (one, other))
+    n_ours, n_theirs = (len(result.instance_numbers) for result in (one, other))
+    return ours <= theirs and n_ours <= n_theirs and (ours, n_ours) != (theirs, n_theirs)
+
+
+def _size(result: ConfirmationResult) -> str:
+    n_models, n_instances = result.losses.shape
+    models = "1 model" if n_models == 1 else f"{n_models} models"
+    return f"{n_instances} instances of {models}"
