@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from optuna_robust.store._rows import FINISHED
 from optuna_robust.store._schema import experiments
+from optuna_robust.store._schema import instances
 
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def settings_of(connection: sa.Connection, experiment: int) -> dict[str, Any] | 
 def keep_objective(
     connection: sa.Connection, experiment: int, objective: ObjectiveIdentity, phase: Phase
 ) -> dict[str, str]:
-    """Return which objective trains the instances of a phase: the first one that is given.
+    """Return which objective trained the instances of a phase: the first one that finished any.
 
     Args:
         connection:
@@ -74,14 +76,14 @@ def keep_objective(
         experiment:
             Id of the experiment, which is bound to settings.
         objective:
-            Which it is, if none is kept yet.
+            Which it is from now on, if there are no instances of another one.
         phase:
             The phase.
     """
     settings = _settings(connection, experiment)
     assert settings is not None
     objectives: dict[str, dict[str, str]] = settings.setdefault(_OBJECTIVES, {})
-    if phase not in objectives:
+    if phase not in objectives or not _has_finished(connection, experiment, phase):
         objectives[phase] = objective.to_dict()
         connection.execute(
             sa.update(experiments)
@@ -89,6 +91,19 @@ def keep_objective(
             .values(settings=json.dumps(settings))
         )
     return objectives[phase]
+
+
+def _has_finished(connection: sa.Connection, experiment: int, phase: Phase) -> bool:
+    found = connection.execute(
+        sa.select(instances.c.id)
+        .where(
+            instances.c.experiment_id == experiment,
+            instances.c.phase == phase,
+            instances.c.state.in_(FINISHED),
+        )
+        .limit(1)
+    ).first()
+    return found is not None
 
 
 def _settings(connection: sa.Connection, experiment: int) -> dict[str, Any] | None:

@@ -1055,6 +1055,7 @@ def test_an_objective_that_raises(here: Path, objective: str, message: str) -> N
     assert frames == ([] if objective == "returns_text" else [str(here / "train.py")])
 
 
+@pytest.mark.filterwarnings("always")
 def test_a_failure_that_shall_raise_is_told_and_can_be_mended(here: Path) -> None:
     args = ["confirm", JOURNAL, "robust", "train:fails_later", "--no-progress"]
     args += ["--n-models", "1", "--n-instances", "6", "--on-failure", "raise"]
@@ -1064,6 +1065,7 @@ def test_a_failure_that_shall_raise_is_told_and_can_be_mended(here: Path) -> Non
     assert len(_trained(here)) == 3
     again = _run("confirm", JOURNAL, "robust", "train:objective", *args[4:])
     assert again.exit_code == 0
+    assert "trained by the objective 'fails_later', not by 'objective'" in again.stderr
     assert "3 instances trained, 3 taken from the store" in again.stdout
 
 

@@ -95,3 +95,15 @@ def test_the_settings_are_as_they_were(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _select(cubed, other)  # whose they are is not known
+
+
+def test_an_objective_that_finished_nothing_is_forgotten() -> None:
+    def fails(trial: optuna.Trial, instance: Instance) -> float:
+        raise ZeroDivisionError
+
+    store = opr.InstanceStore()
+    with pytest.raises(ZeroDivisionError):
+        _select(fails, store)
+    _select(squared, store)
+    with pytest.warns(UserWarning, match="not by 'cubed'"):
+        _select(cubed, store)
