@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ FINALISTS = "robust:finalists"
 # Stands in the list of losses for a failed instance that counts as the worst.
 WORST = "worst"
 
-_BY_PRUNER = re.compile(r"\w+ stopped it after \d+ instances\.")
+_BY_PRUNER = re.compile(r"\w+ stopped it after \d+ instances?\.")
 _CONSTRAINT = "constraints:"  # Trial.set_constraint keeps them so
 
 
@@ -159,7 +160,7 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
 
 def by_pruner(name: str, n_instances: int) -> str:
     """Return why a trial was stopped, if a pruner did so after some instances."""
-    return f"{name} stopped it after {n_instances} instances."
+    return f"{name} stopped it after {counted(n_instances, 'instance')}."
 
 
 def is_given_up(trial: FrozenTrial) -> bool:

@@ -8,8 +8,10 @@ from optuna.trial import create_trial
 from optuna.trial import TrialState
 import pytest
 
+from optuna_robust.trials import by_pruner
 from optuna_robust.trials import comparable_trials
 from optuna_robust.trials import continued_numbers
+from optuna_robust.trials import is_given_up
 from optuna_robust.trials import losses_matrix
 from optuna_robust.trials import n_spent_by
 from optuna_robust.trials import n_trainings
@@ -87,3 +89,11 @@ def test_one_trial_is_left_of_each_model() -> None:
     ]
     assert continued_numbers(found) == {0, 1, 2, 4, 6}
     assert n_spent_by(found) == n_spent_by(found, count_reused=True) == 4
+
+
+@pytest.mark.parametrize(("n", "text"), [(1, "after 1 instance."), (2, "after 2 instances.")])
+def test_what_a_pruner_stopped_may_go_on(n: int, text: str) -> None:
+    reason = by_pruner("RobustnessPruner", n)
+    assert reason.endswith(text)
+    stopped = create_trial(state=TrialState.PRUNED, user_attrs={"robust:stopped": reason})
+    assert not is_given_up(stopped)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import math
 import shlex
 
+from optuna.study import Study
+
+from optuna_robust import trials
 from optuna_robust.cli._studies import shown
 from optuna_robust.cli._text_tables import printable
 from optuna_robust.cli._text_tables import text_table
 from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.model_key import model_key
 from optuna_robust.selection import SelectionResult
 from optuna_robust.summary import best_heading
 from optuna_robust.summary import best_trials
@@ -26,6 +31,7 @@ from optuna_robust.summary import trainings_of
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
 from optuna_robust.summary import what_changed
+from optuna_robust.wording import counted
 
 
 def study_text(found: StudyReport, storage: str) -> str:
@@ -73,26 +79,35 @@ def table_text(table: Table) -> str:
     return text_table(table.header, table.rows, left=table.left)
 
 
-def selection_text(result: SelectionResult) -> str:
-    """Return a selection as text."""
+def selection_text(result: SelectionResult, study: Study) -> str:
+    """Return a selection as text.
+
+    Args:
+        result:
+            What was selected.
+        study:
+            The study that has the models as trials.
+    """
+    numbers = _trial_numbers(result, study)
     sign = shown_sign(result.criterion, result.direction)
     goal = "smaller is better" if sign < 0 else result.direction
     value = number(sign * result.best_value)
     best = (
-        f"Best: model {result.best_index} with {result.criterion} {value} of "
-        f"{result.best_n_instances} instances, {printable(exact_params(result.best_params))}."
+        f"Best: model {result.best_index} (trial {numbers[result.best_index]} of "
+        f"{printable(study.study_name)}) with {result.criterion} {value} of "
+        f"{counted(result.best_n_instances, 'instance')}, "
+        f"{printable(exact_params(result.best_params))}."
     )
     if not math.isnan(result.probability):
         among = f"within {result.tolerance:g} of the best" if result.tolerance else "the best"
         best += f" It is {among} of them all with probability {result.probability:.3g}."
-    n_models = len(result.models)
     parts = [
-        f"{n_models} {'model' if n_models == 1 else 'models'} (counted from 0), {result.rule} by "
+        f"{counted(len(result.models), 'model')} (counted from 0), {result.rule} by "
         f"{result.criterion} ({goal}):",
         _steps(result),
     ]
     if len(result.survivors) > 1:
-        parts += [f"{len(result.survivors)} models are left:", _survivors(result)]
+        parts += [f"{len(result.survivors)} models are left:", _survivors(result, numbers)]
     return "\n\n".join([*parts, trainings_of(result), best])
 
 
@@ -120,7 +135,17 @@ def _steps(result: SelectionResult) -> str:
     return text_table(["step", "models kept", "incumbent", result.criterion, "trained"], rows)
 
 
-def _survivors(result: SelectionResult) -> str:
+def _trial_numbers(result: SelectionResult, study: Study) -> list[int]:
+    """Return the number of each model's latest trial, which it got when its fate was decided."""
+    latest = {
+        trial.user_attrs[trials.MODEL]: trial.number
+        for trial in study.get_trials(deepcopy=False)
+        if trials.MODEL in trial.user_attrs
+    }
+    return [latest[model_key(params)] for params in result.models]
+
+
+def _survivors(result: SelectionResult, numbers: Sequence[int]) -> str:
     sign = -1 if result.direction == "maximize" else 1
     # The best first, by the selection's own choice; then by value.
     ranked = sorted(
@@ -131,9 +156,10 @@ def _survivors(result: SelectionResult) -> str:
     rows = [
         [
             str(model),
+            str(numbers[model]),
             number(turned * float(result.values[model])),
             short_params(result.models[model]),
         ]
         for model in ranked
     ]
-    return text_table(["model", result.criterion, "params"], rows, left=["params"])
+    return text_table(["model", "trial", result.criterion, "params"], rows, left=["params"])

@@ -31,6 +31,7 @@ from optuna_robust.cli._studies import shown
 from optuna_robust.cli._studies import store_url
 from optuna_robust.cli._studies import study_to_fill
 from optuna_robust.cli._text_tables import printable
+from optuna_robust.wording import counted
 
 
 # As robust_select does without n_warmup_instances.
@@ -225,7 +226,7 @@ def select(
             )
     from optuna_robust.cli._results import selection_text  # noqa: PLC0415
 
-    say(selection_text(result))
+    say(selection_text(result, filled))
     say(_next_step(storage, study, objective))
     tell_if_nothing_trained(result)
     save(result, out)
@@ -278,8 +279,9 @@ def _plan(
     if max_trainings is not None:
         check_count("max_trainings", max_trainings, minimum=1)
         most = min(most, max_trainings)
-    models_text = "1 model" if n == 1 else f"{n} models"
-    text = f"{models_text}, at most {most} trainings (up to {n_instances} of each)"
+    text = (
+        f"{counted(n, 'model')}, at most {counted(most, 'training')} (up to {n_instances} of each)"
+    )
     if rule == "halving":
         warmup = n_warmup_instances
         if warmup is None:

@@ -14,6 +14,7 @@ from optuna_robust.confirmation._result import ConfirmationResult
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import FIRST_CONFIRMATION
 from optuna_robust.model_key import model_key
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -134,5 +135,4 @@ def _is_part(one: ConfirmationResult, other: ConfirmationResult) -> bool:
 
 def _size(result: ConfirmationResult) -> str:
     n_models, n_instances = result.losses.shape
-    models = "1 model" if n_models == 1 else f"{n_models} models"
-    return f"{n_instances} instances of {models}"
+    return f"{counted(n_instances, 'instance')} of {counted(n_models, 'model')}"

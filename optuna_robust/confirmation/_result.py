@@ -16,6 +16,7 @@ from optuna_robust.comparison import Interval
 from optuna_robust.criteria import FloatArray
 from optuna_robust.hdf5_files import open_hdf5
 from optuna_robust.hdf5_files import writing_hdf5
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ class ConfirmationResult:
         return (
             f"ConfirmationResult(best_params={self.best_params!r}, {self.criterion}="
             f"{best.value:.6g} [{best.interval.low:.6g}, {best.interval.high:.6g}] of "
-            f"{len(self.instance_numbers)} fresh instances, optimism={best.optimism:.3g}, "
-            f"best of {len(self.models)} with probability {best.probability_best:.2g}, "
-            f"n_trainings={self.n_trainings}, n_reused={self.n_reused})"
+            f"{counted(len(self.instance_numbers), 'fresh instance')}, "
+            f"optimism={best.optimism:.3g}, best of {len(self.models)} with probability "
+            f"{best.probability_best:.2g}, n_trainings={self.n_trainings}, "
+            f"n_reused={self.n_reused})"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
 from optuna_robust.summary import unreadable
 from optuna_robust.summary import what_changed
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _confirmed(found: StudyReport, result: ConfirmationResult, position: int) ->
     place = "The best" if is_best else "One"
     told = [
         confirmed_value(result, model),
-        f"of {len(result.instance_numbers)} fresh instances",
+        f"of {counted(len(result.instance_numbers), 'fresh instance')}",
         f"{search_value(result, model, found.searched_by)} in the search",
         f"optimism {number(model.optimism, 3)}",
     ]

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from optuna_robust import trials
 from optuna_robust.process import this_process
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ def _train_some(run: TrialRun, upto: int, train: Train, train_up_to: TrainUpTo) 
         run.stop(str(pruned))
     limit = run.judge.pruner
     if limit is not None and limit.exceeds_limit(run.oriented()):
-        run.stop(f"Its spread of {run.n_instances} instances exceeds the pruner's limit.")
+        run.stop(
+            f"Its spread of {counted(run.n_instances, 'instance')} exceeds the pruner's limit."
+        )
 
 
 def _train_new(sampler: RobustnessSampler, trial: Trial, train: Train) -> Train:

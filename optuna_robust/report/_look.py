@@ -26,6 +26,9 @@ figcaption { max-width: 80ch; }
 DRAW = """
 for (const place of document.querySelectorAll(".plot")) {
   const figure = JSON.parse(document.getElementById(place.id + "-data").textContent);
-  Plotly.newPlot(place, figure.data, figure.layout, { responsive: true, displaylogo: false });
+  const config = { responsive: true, displaylogo: false };
+  // Where there is little room, the toolbar would cover the title.
+  if (place.clientWidth < 600) config.displayModeBar = false;
+  Plotly.newPlot(place, figure.data, figure.layout, config);
 }
 """

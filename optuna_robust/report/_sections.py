@@ -23,6 +23,7 @@ from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
 from optuna_robust.summary import unreadable
 from optuna_robust.summary import what_changed
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def in_short(found: StudyReport) -> list[str]:
             return [none_usable(result), *now]
         told = [
             f"Take trial {best.index}: {short_params(best.params)}.",
-            f"On {len(result.instance_numbers)} fresh instances: {confirmed_value(result, best)}.",
+            f"On {counted(len(result.instance_numbers), 'fresh instance')}: "
+            f"{confirmed_value(result, best)}.",
         ]
         if 0 < best.optimism < math.inf:
             told.append(

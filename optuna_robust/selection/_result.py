@@ -15,6 +15,7 @@ import numpy as np
 from optuna_robust.criteria import FloatArray
 from optuna_robust.hdf5_files import open_hdf5
 from optuna_robust.hdf5_files import writing_hdf5
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -122,12 +123,12 @@ class SelectionResult:
 
     def __repr__(self) -> str:
         """Say what was found in a few lines."""
-        survivors = f"{len(self.survivors)} of {len(self.models)} models"
+        survivors = f"{len(self.survivors)} of {counted(len(self.models), 'model')}"
         return (
             f"SelectionResult(best_params={self.best_params!r}, best_index={self.best_index}, "
-            f"{self.criterion}={self.best_value:.6g} of {self.best_n_instances} instances, "
-            f"{survivors} survive, rule={self.rule!r}, n_trainings={self.n_trainings}, "
-            f"n_reused={self.n_reused})"
+            f"{self.criterion}={self.best_value:.6g} of "
+            f"{counted(self.best_n_instances, 'instance')}, {survivors} survive, "
+            f"rule={self.rule!r}, n_trainings={self.n_trainings}, n_reused={self.n_reused})"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from optuna_robust.summary._values import exact_params
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
 from optuna_robust.summary._values import shown_sign
+from optuna_robust.wording import counted
 
 
 # p-values below are not told apart.
@@ -31,7 +32,7 @@ def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> l
     n_instances = len(result.instance_numbers)
     goal = "smaller is better" if _sign(result) < 0 else result.direction
     parts: list[str | Table] = [
-        f"{result.criterion} of {n_instances} fresh instances ({goal}), intervals "
+        f"{result.criterion} of {counted(n_instances, 'fresh instance')} ({goal}), intervals "
         f"of {100 * result.confidence:g} %:",
         _confirmed_models(result, searched_by),
         _optimism_note(result),
@@ -93,7 +94,8 @@ def none_usable(result: ConfirmationResult) -> str:
     best = result.models[result.best_index]
     return (
         f"No confirmed model is usable: even the best, trial {best.index}, has "
-        f"{confirmed_value(result, best)} on {len(result.instance_numbers)} fresh instances."
+        f"{confirmed_value(result, best)} on "
+        f"{counted(len(result.instance_numbers), 'fresh instance')}."
     )
 
 
@@ -124,9 +126,11 @@ def search_value(
 
 def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
     """Say what a confirmation or a selection cost."""
+    n_trained = counted(result.n_trainings, "instance")
+    n_all = counted(result.n_trainings + result.n_reused, "training")
     return (
-        f"{result.n_trainings} instances trained, {result.n_reused} taken from the store; the "
-        f"{result.n_trainings + result.n_reused} trainings took {result.seconds:.1f} s."
+        f"{n_trained} trained, {result.n_reused} taken from the store; the {n_all} took "
+        f"{result.seconds:.1f} s."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from optuna_robust import trials
@@ -13,6 +14,7 @@ from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
 from optuna_robust.summary._values import shown_sign
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def study_cost(found: StudyReport) -> str:
     """Say how many instances were trained, how many were spared, and how many a store had."""
     told = []
     if found.is_robust and found.n_spared is not None:
-        told.append(f"{found.n_spared} instances of stopped trials were not trained")
+        were = "was" if found.n_spared == 1 else "were"
+        spared = counted(found.n_spared, "instance")
+        told.append(f"{spared} of stopped trials {were} not trained")
     if found.n_reused:
         told.append(f"{found.n_reused} came from a store")
     text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
@@ -52,9 +56,9 @@ def settings_text(found: StudyReport) -> str:
 def best_heading(found: StudyReport) -> str:
     """Say what the table of the best trials holds; or why there is none, empty if on purpose."""
     if found.best and len(found.directions) > 1:
-        return f"Pareto front, {len(found.best)} of {found.n_best} trials:"
+        return f"Pareto front, {len(found.best)} of {counted(found.n_best, 'trial')}:"
     if found.best:
-        return f"The best {len(found.best)} of {found.n_best} complete trials:"
+        return f"The best {len(found.best)} of {counted(found.n_best, 'complete trial')}:"
     if found.n_best:
         return ""
     if found.n_trials["complete"]:
@@ -64,18 +68,18 @@ def best_heading(found: StudyReport) -> str:
 
 def best_trials(found: StudyReport) -> Table:
     """Return a table of the best trials."""
-    names = ["median", "spread", "instances", "failures"] if found.is_robust else []
+    more = _instance_columns(found) if found.is_robust else {}
     rows = [
         (
             str(trial.number),
             *(shown_value(found, trial, i) for i in range(len(trial.values))),
-            *(_instances(trial) if found.is_robust else []),
+            *(cell(trial) for cell in more.values()),
             short_params(trial.params),
         )
         for trial in found.best
     ]
     return Table(
-        ("trial", *found.value_names, *names, "params"), tuple(rows), frozenset({"params"})
+        ("trial", *found.value_names, *more, "params"), tuple(rows), frozenset({"params"})
     )
 
 
@@ -89,10 +93,11 @@ def detectable_difference(found: StudyReport) -> str:
     """Say what difference of two models the instances tell; empty if that is not known."""
     if found.detectable is None:
         return ""
+    instances = counted(found.settings["n_instances"], "instance")
     return (
-        f"{found.settings['n_instances']} instances of two models are likely (80 %) to tell "
-        f"that their {found.value_names[0]} differs, at the level 0.05, if it does by "
-        f"{number(found.detectable, 3)} or more."
+        f"With {instances} each, a test at the level 0.05 detects a difference of "
+        f"{number(found.detectable, 3)} in the {found.value_names[0]} of two models with a "
+        "probability of 80 %; smaller differences are more likely missed."
     )
 
 
@@ -132,10 +137,16 @@ def ranked_otherwise(found: StudyReport) -> str:
     )
 
 
-def _instances(trial: FrozenTrial) -> list[str]:
-    return [
-        number(trial.user_attrs.get(trials.MEDIAN)),
-        number(trial.user_attrs.get(trials.SPREAD)),
-        str(n_instances(trial)),
-        str(n_failures(trial)),
-    ]
+def _instance_columns(found: StudyReport) -> dict[str, Callable[[FrozenTrial], str]]:
+    """Return what is shown of a trial's instances beside its values, and how to get it."""
+    columns: dict[str, Callable[[FrozenTrial], str]] = {
+        "median": lambda trial: number(trial.user_attrs.get(trials.MEDIAN)),
+        "spread": lambda trial: number(trial.user_attrs.get(trials.SPREAD)),
+        "instances": lambda trial: str(n_instances(trial)),
+        "failures": lambda trial: str(n_failures(trial)),
+    }
+    # What is a value of the study already.
+    for name, criterion in (("median", "median"), ("spread", "iqr")):
+        if criterion in found.value_names:
+            del columns[name]
+    return columns

@@ -13,6 +13,7 @@ from optuna_robust.criteria import CRITERIA
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import Models
 from optuna_robust.visualization._models import models_of
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -128,14 +129,14 @@ def _get_criteria_plot(info: _CriteriaInfo) -> go.Figure:
         reason = (
             "All criteria are infinite: instances failed."
             if info.criteria
-            else f"No {info.noun} has {_style.count(info.n_instances, 'instance')}."
+            else f"No {info.noun} has {counted(info.n_instances, 'instance')}."
             if info.n_models
             else f"No {info.noun} has finished."
         )
         return _style.empty(_TITLE, reason, x_title, y_title)
     figure = _style.new_figure(
         _TITLE,
-        f"{info.n_compared} of {_style.count(info.n_models, info.noun)}, those with at least "
+        f"{info.n_compared} of {counted(info.n_models, info.noun)}, those with at least "
         + (
             "1 instance: all criteria are the same"
             if info.n_instances == 1

@@ -70,8 +70,9 @@ def plot_instance_losses(
 
     Look for boxes that are low *and* narrow (in a study that maximises: high). Models that were
     evaluated to the end come first, by the criterion (diamonds), then pruned ones by how far they
-    got. A loss far off the others, and a failed instance, is a triangle at the edge; the hover
-    text tells the loss. An instance stands at the same place in every box.
+    got. A loss far off the others, and a failed instance, is a triangle at the edge, a criterion
+    there is an open diamond; the hover text says what it is. An instance stands at the same place
+    in every box.
 
     Example:
         >>> import optuna
@@ -147,11 +148,12 @@ def _get_instance_losses_info(models: Models, n_models: int) -> _InstanceLossesI
 
 
 def _get_instance_losses_plot(info: _InstanceLossesInfo, *, kind: str) -> go.Figure:
-    x_title = f"{info.noun} number, the best by {info.criterion} first"
+    x_title = _order(info)
     y_title = _style.loss_axis(info.loss_name, info.direction)
     sign = -1 if info.direction == "maximize" else 1
-    losses = np.array([loss for model in info.models for loss in model.losses.values()])
-    scale = _style.scale_of(losses, sign)
+    losses = [loss for model in info.models for loss in model.losses.values()]
+    values = [model.value for model in info.models if info.is_level]
+    scale = _style.scale_of(np.array(losses + values), sign)
     if scale is None:
         reason = (
             "All instances failed." if info.models else _style.no_losses(info.n_models, info.noun)
@@ -192,6 +194,17 @@ def _get_instance_losses_plot(info: _InstanceLossesInfo, *, kind: str) -> go.Fig
             figure.add_trace(points)
     figure.add_trace(_criteria(info, scale, sign))
     return figure
+
+
+def _order(info: _InstanceLossesInfo) -> str:
+    """Return by what models are sorted, as the name of their axis."""
+    best_first = f"the best by {info.criterion} first"
+    groups = {model.finished for model in info.models}
+    if groups == {True, False}:
+        return f"{info.noun} number: {best_first}; {info.group_names[1]} by their instances"
+    if groups == {False}:
+        return f"{info.noun} number, those with the most instances first"
+    return f"{info.noun} number, {best_first}"
 
 
 def _boxes(
@@ -295,20 +308,21 @@ def _texts_of_models(info: _InstanceLossesInfo) -> list[tuple[str, str]]:
 def _criteria(info: _InstanceLossesInfo, scale: _style.Scale, sign: int) -> go.Scatter:
     """Return every model's criterion, and whatever else is told of it."""
     values = np.array([model.value for model in info.models])
-    inside = (values >= scale.low) & (values <= scale.high) & info.is_level
+    is_drawn = ~np.isnan(values) & info.is_level
+    is_off = _style.off_scale(values, scale, sign)
     medians = np.array([np.median(_all_losses(model)) for model in info.models])
     return go.Scatter(
         x=list(range(len(info.models))),
         # A spread is no place on this axis: then the text is at the median.
-        y=np.where(inside, values, _style.on_scale(medians, scale, sign)),
+        y=_style.on_scale(np.where(is_drawn, values, medians), scale, sign),
         hovertext=[model.hover for model in info.models],
         hoverinfo="text",
         mode="markers",
         marker={
-            "symbol": "diamond",
+            "symbol": np.where(is_off, "diamond-open", "diamond"),
             "color": _style.ORANGE,
             "size": 9,
-            "opacity": np.where(inside, 1.0, 0.0),
+            "opacity": np.where(is_drawn, 1.0, 0.0),
             "line": {"color": _style.BLACK, "width": 1},
         },
         name=info.criterion,

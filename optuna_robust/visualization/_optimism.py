@@ -16,6 +16,7 @@ from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import kept_confirmation
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _of_model(
                 ),
                 *([f"confirmed mean {_style.number(value)}"] if once else []),
                 f"confirmed {criterion} {_style.number(turned * model.value)}",
-                f"n = {_n(confirmation, place)} fresh instances",
+                f"n = {counted(_n(confirmation, place), 'fresh instance')}",
                 _optimism_text(model),
                 f"the best of them with probability {model.probability_best:.2f}",
                 *_style.params_lines(model.params),
@@ -202,7 +203,7 @@ def _n(confirmation: ConfirmationResult, place: int) -> int:
 
 def _optimism_text(model: ConfirmedModel) -> str:
     told = "unknown" if math.isnan(model.optimism) else _signed(model.optimism)
-    of = _style.count(model.n_compared, "instance")
+    of = counted(model.n_compared, "instance")
     return f"optimism {told} ({_style.escaped(model.statistic)} of {of})"
 
 

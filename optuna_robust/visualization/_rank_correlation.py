@@ -14,6 +14,7 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._curves import Curves
 from optuna_robust.visualization._curves import curves_of
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
     low, high = np.maximum(means - stds, -1.0), np.minimum(means + stds, 1.0)
     figure = _style.new_figure(
         _TITLE,
-        f"{info.n_models} {info.noun}s, {_style.count(info.n_instances, 'instance')}; "
+        f"{info.n_models} {info.noun}s, {counted(info.n_instances, 'instance')}; "
         "1: the same ranking, 0: chance",
         xaxis=_style.axis(x_title, range=_style.padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[min(-0.1, float(low.min()) - 0.05), 1.05]),
@@ -147,7 +148,7 @@ def _get_rank_correlation_plot(info: _RankCorrelationInfo) -> go.Figure:
             marker={"size": 5},
             hovertext=[
                 f"{x_title} {epoch}<br>tau {mean:.3f} ± {std:.3f}<br>n = {info.n_models} "
-                f"{info.noun}s, {_style.count(info.n_instances, 'instance')}"
+                f"{info.noun}s, {counted(info.n_instances, 'instance')}"
                 for epoch, mean, std in zip(info.epochs, info.means, info.stds, strict=True)
             ],
             hoverinfo="text",

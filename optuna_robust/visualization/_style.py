@@ -15,6 +15,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.visualization._models import Models
+from optuna_robust.wording import counted
 
 
 _logger = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ def hovers(models: Models, *others: Criterion) -> list[str]:
                     f"<b>{models.noun} {models.numbers[row]}</b> "
                     f"({escaped(models.fates[row], 90)})",
                     *(f"{name} {number(float(each[row]))}" for name, each in values.items()),
-                    f"n = {count(int(models.counts[row]), 'instance')}{failed}",
+                    f"n = {counted(int(models.counts[row]), 'instance')}{failed}",
                     *(told if n_characters <= _MOST_PARAMS_TEXT else []),
                 ]
             )
@@ -187,11 +188,6 @@ def loss_axis(loss_name: str, direction: str, statistic: str = "") -> str:
     return f"{what}{'<br>' if len(what) > _LONGEST_LINE else ' '}({which})"
 
 
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def no_losses(n_models: int, noun: str) -> str:
     """Return why there is nothing to show."""
     return f"No {noun} has losses of instances." if n_models else f"No {noun} has finished."
@@ -200,7 +196,7 @@ def no_losses(n_models: int, noun: str) -> str:
 def best_of(n_shown: int, n_models: int, noun: str) -> str:
     """Return how many models are shown of how many."""
     return (
-        count(n_models, noun) if n_shown == n_models else f"best {n_shown} of {n_models} {noun}s"
+        counted(n_models, noun) if n_shown == n_models else f"best {n_shown} of {n_models} {noun}s"
     )
 
 

@@ -18,6 +18,7 @@ from optuna_robust.visualization._curves import Curves
 from optuna_robust.visualization._curves import curves_of
 from optuna_robust.visualization._rank_correlation import add_band
 from optuna_robust.visualization._rank_correlation import add_reference
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _get_top_overlap_plot(info: _TopOverlapInfo) -> go.Figure:
     means, stds = 100 * np.array(info.means), 100 * np.array(info.stds)
     figure = _style.new_figure(
         _TITLE,
-        f"{info.n_models} {info.noun}s, {_style.count(info.n_instances, 'instance')}; "
+        f"{info.n_models} {info.noun}s, {counted(info.n_instances, 'instance')}; "
         "100 %: the same models are best as in the end",
         xaxis=_style.axis(x_title, range=_style.padded(info.epochs)),
         yaxis=_style.axis(y_title, range=[0, 105]),
@@ -186,7 +187,7 @@ def _get_top_overlap_plot(info: _TopOverlapInfo) -> go.Figure:
             marker={"size": 5},
             hovertext=[
                 f"{x_title} {epoch}<br>{mean:.0f} % ± {std:.0f} %<br>n = {info.n_models} "
-                f"{info.noun}s, {_style.count(info.n_instances, 'instance')}"
+                f"{info.noun}s, {counted(info.n_instances, 'instance')}"
                 for epoch, mean, std in zip(info.epochs, means, stds, strict=True)
             ],
             hoverinfo="text",

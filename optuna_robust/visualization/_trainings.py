@@ -11,6 +11,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import Models
 from optuna_robust.visualization._models import models_of
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _get_trainings_plot(info: _TrainingsInfo) -> go.Figure:
             "trainings so far",
         )
     total = info.n_trained[-1]
-    left_out = _style.count(info.n_left_out, "failed or running trial")
+    left_out = counted(info.n_left_out, "failed or running trial")
     few_steps = {"dtick": 1} if len(info.steps) <= 20 else {}
     shared = {
         "range": [0.5, len(info.steps) + 0.5],
@@ -112,7 +113,7 @@ def _get_trainings_plot(info: _TrainingsInfo) -> go.Figure:
     }
     figure = _style.new_figure(
         _TITLE,
-        f"{_style.count(info.n_models, info.noun)}, {total} trainings"
+        f"{counted(info.n_models, info.noun)}, {total} trainings"
         + (
             f" instead of {info.n_exhaustive}: {_style.number(info.n_exhaustive / total)} times "
             "fewer"

@@ -415,9 +415,13 @@ def test_select_prints_what_robust_select_returns(here: Path, rule: str) -> None
         ]
         for step in expected.steps
     ]
-    assert f"Best: model {expected.best_index} with q3+iqr {expected.best_value:.5g}" in (
-        result.stdout
-    )
+    (number,) = [
+        trial.number
+        for trial in _load("choice", JOURNAL).trials
+        if trial.params == expected.best_params
+    ]
+    best = f"Best: model {expected.best_index} (trial {number} of choice) with q3+iqr"
+    assert f"{best} {expected.best_value:.5g}" in result.stdout
     assert json.dumps(expected.best_params) in result.stdout
     assert f"{expected.n_trainings} instances trained" in result.stdout
     assert "optuna-robust confirm study.log choice train:objective" in result.stdout
@@ -470,7 +474,7 @@ def test_a_race_keeps_to_its_trainings(here: Path) -> None:
     assert "5 models, at most 8 trainings (up to 20 of each)" in result.stderr
     assert len(_trained(here)) == 8
     expected = opr.robust_select(noisy, {"x": [-1, -0.5, 0, 0.5, 1]}, max_trainings=8)
-    assert f"Best: model {expected.best_index} with" in result.stdout
+    assert f"Best: model {expected.best_index} (trial" in result.stdout
 
 
 def test_select_from_a_study_with_a_test(here: Path) -> None:
@@ -524,7 +528,7 @@ def test_select_shows_spreads_positive(here: Path) -> None:
     most = _succeeds("select", "b.log", "most", "train:negative", *options)
     for first in ("step", "model"):
         assert _rows(most, first) == _rows(least, first)
-    assert "Best: model 2 with std 0." in most
+    assert re.search(r"Best: model 2 \(trial \d of most\) with std 0\.", most)
     assert "halving by std (smaller is better):" in most
 
 
@@ -704,8 +708,10 @@ def test_report_tells_what_differences_can_be_told(here: Path) -> None:
     found = json.loads(_succeeds("report", SQLITE, "robust", "--json"))
     assert found["detectable_difference"] == pytest.approx(smallest)
     output = _succeeds("report", SQLITE, "robust")
-    assert "4 instances of two models are likely (80 %) to tell that their q3+iqr" in output
-    assert f"if it does by {smallest:.3g} or more." in output
+    assert (
+        f"With 4 instances each, a test at the level 0.05 detects a difference of {smallest:.3g} "
+        in output
+    )
 
 
 def test_report_shows_the_confirmation(here: Path) -> None:
@@ -756,7 +762,7 @@ def test_report_of_several_objectives_is_their_pareto_front(here: Path) -> None:
     output = _succeeds("report", JOURNAL, "two")
     front = [trial.number for trial in study.best_trials]
     assert f"Pareto front, {len(front)} of {len(front)} trials:" in output
-    assert "trial   median      iqr   median   spread" in output
+    assert "trial   median      iqr  instances" in output
     assert [int(row[0]) for row in _rows(output, "trial")] == front
     assert "confirm" not in output  # which takes studies of one objective
     found = json.loads(_succeeds("report", JOURNAL, "two", "--json", "--n-trials", "1"))

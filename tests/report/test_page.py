@@ -148,7 +148,7 @@ def test_a_report_of_a_pareto_front() -> None:
     study.optimize(returns, n_trials=5)
     page = Page(html_report(study, n_trials=1))
     n_best = len(study.best_trials)
-    assert f"Pareto front, 1 of {n_best} trials" in page.text
+    assert f"Pareto front, 1 of {n_best} trial" in page.text
     assert "median (minimize), iqr (minimize)" in page.text
     assert "robust-level-spread-data" in page.data
 

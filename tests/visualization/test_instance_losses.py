@@ -102,9 +102,23 @@ def test_groups_failures_and_criteria_are_drawn() -> None:
     assert failed.y[0] < figure.layout.yaxis.range[1]
     assert failed.hovertext[0] == "trial 2 (n = 3), instance 1<br>loss none: failed<br>model = 2"
     assert axis_titles(figure) == [
-        "trial number, the best by median first",
+        "trial number: the best by median first; pruned by their instances",
         "loss (smaller is better)",
     ]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_criterion_off_the_scale_is_an_open_diamond_at_the_edge(direction: str) -> None:
+    sign = -1 if direction == "maximize" else 1
+    near = [[sign * loss for loss in losses] for losses in many(12, 5).tolist()]
+    far = [*near[0][:-1], sign * 1e4]
+    study = study_of([*near, far, [*near[1][:-1], WORST]], direction=direction, criterion="max")
+    figure = plot_instance_losses(study)
+    criteria = figure.data[-1]
+    low, high = figure.layout.yaxis.range
+    assert all(low < y < high for y in criteria.y)
+    assert criteria.marker.opacity.tolist() == [1.0] * 14
+    assert criteria.marker.symbol.tolist() == ["diamond"] * 12 + ["diamond-open"] * 2
 
 
 def test_failures_are_at_the_lower_edge_if_losses_are_maximised() -> None:
