@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-import math
+import sys
 from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_robust import trials
+from optuna_robust.constraints import Constraints
 
 
 if TYPE_CHECKING:
@@ -37,10 +39,12 @@ class ModelRecord:
     seconds: list[float] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     user_attrs: dict[int, dict[str, Any]] = field(default_factory=dict)
-    constraints: dict[str, float] = field(default_factory=dict)
+    constraints: Constraints = field(default_factory=Constraints)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     system_attrs: dict[str, Any] = field(default_factory=dict)
     n_reused: int = 0
+    _worst: int = field(default=-1, init=False)
+    _worst_violation: float = field(default=0.0, init=False)
 
     @classmethod
     def of_trial(cls, trial: FrozenTrial) -> ModelRecord:
@@ -56,11 +60,15 @@ class ModelRecord:
             list(attrs.get(trials.SECONDS, [0.0] * len(losses))),
             {int(number): why for number, why in attrs.get(trials.FAILURES, {}).items()},
             {int(number): own for number, own in attrs.get(trials.INSTANCE_ATTRS, {}).items()},
-            trials.named_constraints(trial),
+            Constraints(
+                trials.named_constraints(trial), tuple(trial.system_attrs.get("constraints") or ())
+            ),
             n_reused=len(losses),
         )
 
-    def add(self, trained: Trained, on_failure: str) -> None:
+    def add(
+        self, trained: Trained, on_failure: str, computed_constraints: Sequence[float] = ()
+    ) -> None:
         """Take the next instance into account.
 
         Args:
@@ -68,6 +76,8 @@ class ModelRecord:
                 The instance.
             on_failure:
                 ``"worst"`` or ``"drop"``; one whose objective raised TrialPruned never counts.
+            computed_constraints:
+                Those of the instance that the sampler of a study computes.
         """
         outcome, number = trained.outcome, len(self.losses)
         loss: float | str | None = outcome.loss
@@ -79,10 +89,22 @@ class ModelRecord:
         self.n_reused += trained.reused
         if outcome.user_attrs:
             self.user_attrs[number] = outcome.user_attrs
-        for key, value in outcome.constraints.items():
-            self.constraints[key] = max(value, self.constraints.get(key, -math.inf))
+        self.constraints.add(outcome.constraints, computed_constraints)
+        violation = trials.violation_of(computed_constraints)
+        if violation >= self._worst_violation:
+            self._worst_violation, self._worst = violation, number
         self.distributions = outcome.distributions or self.distributions
         self.system_attrs.update(outcome.system_attrs)
+
+    def latest_attrs(self) -> dict[str, Any]:
+        """Return the user attributes that stand where callbacks and samplers look: the last ones.
+
+        A sampler that computes constraints from them gets those of the worst instance.
+        """
+        attrs: dict[str, Any] = {}
+        for each in self.user_attrs.values():
+            attrs.update(each)
+        return {**attrs, **self.user_attrs.get(self._worst, {})}
 
     def oriented(self, sign: int) -> dict[int, float]:
         """Return the losses that count, to be minimised, by instance number."""
@@ -95,13 +117,14 @@ class ModelRecord:
             attrs[trials.FAILURES] = {str(number): why for number, why in self.failures.items()}
         if self.n_reused:
             attrs[trials.N_REUSED] = self.n_reused
+        if self.constraints:
+            # JSON has no infinity.
+            attrs[trials.VIOLATION] = min(self.constraints.violation, sys.float_info.max)
         if self.user_attrs:
             attrs[trials.INSTANCE_ATTRS] = {
                 str(number): each for number, each in self.user_attrs.items()
             }
-            # The last one's also stand where callbacks and samplers look.
-            for each in self.user_attrs.values():
-                attrs.update(each)
+            attrs.update(self.latest_attrs())
         return attrs
 
     def final_attrs(self, sign: int, criterion: float) -> dict[str, Any]:

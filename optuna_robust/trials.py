@@ -41,6 +41,9 @@ N_FAILURES = "robust:n_failures"
 CRITERION = "robust:criterion"
 MEDIAN = "robust:median"
 SPREAD = "robust:spread"
+# By how much the instances so far violate their constraints in all. Optuna keeps a constraint as
+# it was set first, so that a trial gets its constraints when it ends; pruners ask before.
+VIOLATION = "robust:violation"
 # The store's id of the trial's worker.
 WORKER = "robust:worker"
 # The number of the trial that it goes on with: a dead one, or an earlier one of the same model.
@@ -187,11 +190,18 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 def total_violation(trial: FrozenTrial) -> float:
     """Return by how much a trial violates its constraints in all; 0 if it is feasible."""
-    constraints: Iterable[float]
     if hasattr(trial, "constraints"):
-        constraints = trial.constraints.values()
-    else:  # Optuna 4
-        constraints = trial.system_attrs.get("constraints") or ()
+        return violation_of(trial.constraints.values())
+    return violation_of(trial.system_attrs.get("constraints") or ())  # Optuna 4
+
+
+def violation_so_far(trial: FrozenTrial) -> float:
+    """Return by how much an unfinished trial violates its constraints, as far as it is known."""
+    return max(total_violation(trial), float(trial.user_attrs.get(VIOLATION, 0.0)))
+
+
+def violation_of(constraints: Iterable[float]) -> float:
+    """Return by how much constraints are violated in all: the sum of those above zero."""
     return math.fsum(value for value in constraints if value > 0.0)
 
 

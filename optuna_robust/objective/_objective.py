@@ -96,6 +96,11 @@ class MultiInstanceObjective:
     ``robust:median``, ``robust:spread`` (the interquartile range), ``robust:n_instances`` and
     ``robust:n_failures`` sum it up in numbers that the dashboard sorts by.
 
+    A model is as feasible as its worst instance: of each constraint that instances set by
+    ``trial.set_constraint``, the trial has the greatest value. A ``constraints_func`` of the
+    study's sampler is called for each instance, too, with its user attributes, and in the end gets
+    those of the worst one.
+
     Example:
         >>> import optuna
         >>> import optuna_robust as opr

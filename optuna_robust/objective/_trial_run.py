@@ -11,6 +11,7 @@ import numpy as np
 from optuna.exceptions import TrialPruned
 
 from optuna_robust import trials
+from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.criteria import FloatArray
 from optuna_robust.model_record import ModelRecord
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial
 
+    from optuna_robust.evaluation import Outcome
     from optuna_robust.objective._judge import Judge
     from optuna_robust.parallel import Trained
 
@@ -34,9 +36,15 @@ class TrialRun:
         self._criterion = math.nan
         # A trial that is retried inherits the attributes of its predecessor.
         inherited = trial.user_attrs
-        for name in (trials.FAILURES, trials.INSTANCE_ATTRS, trials.N_REUSED, trials.STOPPED):
+        for name, nothing in (
+            (trials.FAILURES, {}),
+            (trials.INSTANCE_ATTRS, {}),
+            (trials.N_REUSED, 0),
+            (trials.STOPPED, {}),
+            (trials.VIOLATION, 0.0),
+        ):
             if name in inherited:
-                trial.set_user_attr(name, 0 if name == trials.N_REUSED else {})
+                trial.set_user_attr(name, nothing)
 
     def take_over(self, earlier: FrozenTrial) -> None:
         """Go on with the instances of an earlier trial of the same model."""
@@ -74,13 +82,22 @@ class TrialRun:
     def add(self, trained: Trained, on_failure: str) -> None:
         """Take the next instance into account, and report it."""
         number = self.n_instances
-        self.record.add(trained, on_failure)
+        self.record.add(trained, on_failure, self._computed_constraints(trained.outcome))
         for key, value in trained.outcome.system_attrs.items():
             self.trial.storage.set_trial_system_attr(self.trial._trial_id, key, value)
         self._write(self.record.running_attrs())
         value = self._to_report(number)
         if not math.isnan(value):
             self.trial.report(value, step=number)
+
+    def _computed_constraints(self, outcome: Outcome) -> tuple[float, ...]:
+        """Return the constraints of an instance that the study's sampler computes."""
+        computed = ComputedConstraints(self.trial.study)
+        if not computed:
+            return ()
+        return computed.of(
+            self.trial.params, outcome, self.record.latest_attrs(), self.trial.distributions
+        )
 
     def _write(self, attrs: Mapping[str, Any]) -> None:
         """Write what has changed: in a database each attribute is a transaction."""
@@ -102,6 +119,7 @@ class TrialRun:
             sign=self.judge.sign,
             recorded=True,
             objectives=self.judge.criteria,
+            violation=self.record.constraints.violation,
         )
 
     def stop(self, reason: str) -> None:
@@ -111,7 +129,7 @@ class TrialRun:
 
     def close(self) -> None:
         """Write what is of interest once the trial ends, however it ends."""
-        for key, value in self.record.constraints.items():
+        for key, value in self.record.constraints.named.items():
             self.trial.set_constraint(key, value)
         if self.n_instances:
             self._write(self.record.final_attrs(self.judge.sign, self._criterion))

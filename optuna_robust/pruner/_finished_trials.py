@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna_robust.criteria import is_better
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import LOSSES
 from optuna_robust.trials import oriented_losses
+from optuna_robust.trials import total_violation
 
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class FinishedTrials:
         self._complete = np.zeros(16, dtype=np.bool_)
         self._recorded = np.zeros(16, dtype=np.bool_)
         self._n_run = np.zeros(16, dtype=np.intp)
+        self._violations: FloatArray = np.zeros(16)
         self._scores: dict[tuple[Criterion, tuple[int, ...]], FloatArray] = {}
         self._complete_scores: dict[Criterion, FloatArray] = {}
 
@@ -110,6 +113,10 @@ class FinishedTrials:
         """Return how many instances finished trials have, dropped ones too, ``(n_finished,)``."""
         return self._n_run[: self._n_rows].copy()
 
+    def violations(self) -> FloatArray:
+        """Return by how much finished trials violate their constraints, ``(n_finished,)``."""
+        return self._violations[: self._n_rows].copy()
+
     def has(self, instances: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Return which finished trials have all of these instances, shape ``(n_finished,)``."""
         columns = [self._columns[number] for number in instances if number in self._columns]
@@ -151,7 +158,12 @@ class FinishedTrials:
         return self._losses[rows][:, [self._columns[number] for number in numbers]]
 
     def incumbent_losses(
-        self, instances: tuple[int, ...], criterion: Criterion, *, recorded: bool
+        self,
+        instances: tuple[int, ...],
+        criterion: Criterion,
+        *,
+        recorded: bool,
+        most_violation: float = math.inf,
     ) -> FloatArray | None:
         """Return the best COMPLETE trial's losses on the given instances.
 
@@ -165,6 +177,8 @@ class FinishedTrials:
                 What to choose the best by.
             recorded:
                 As in :meth:`scores`.
+            most_violation:
+                Trials count that violate their constraints by no more.
 
         Returns:
             Losses, shape ``(len(instances),)``, or None without such a trial.
@@ -172,6 +186,7 @@ class FinishedTrials:
         candidates = self.complete() & ~np.isnan(
             self.scores(instances, criterion, recorded=recorded)
         )
+        candidates &= self.violations() <= most_violation
         if not candidates.any():
             return None
         losses = self._losses[: self._n_rows][candidates]
@@ -198,6 +213,7 @@ class FinishedTrials:
         self._complete[row] = trial.state == TrialState.COMPLETE
         self._recorded[row] = is_recorded(trial)
         self._n_run[row] = len(trial.user_attrs.get(LOSSES, losses))  # a list holds dropped ones
+        self._violations[row] = total_violation(trial)
         self._n_rows += 1
 
     def _make_room(self, n_rows: int, n_columns: int) -> None:
@@ -211,3 +227,4 @@ class FinishedTrials:
             self._complete = np.pad(self._complete, (0, more_rows))
             self._recorded = np.pad(self._recorded, (0, more_rows))
             self._n_run = np.pad(self._n_run, (0, more_rows))
+            self._violations = np.pad(self._violations, (0, more_rows))

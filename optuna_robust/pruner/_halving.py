@@ -36,6 +36,7 @@ class TrialHalving:
         values: FloatArray,
         criteria: Sequence[Criterion],
         *,
+        violation: float,
         recorded: bool,
     ) -> bool:
         """Tell whether a trial with these losses should be stopped.
@@ -49,6 +50,9 @@ class TrialHalving:
                 Its oriented losses of these instances.
             criteria:
                 One; several count the trials that dominate this one (Fonseca & Fleming 1993).
+            violation:
+                By how much it violates its constraints. A feasible trial is ranked among feasible
+                ones; one that is not is behind all that violate theirs less.
             recorded:
                 Leave out trials whose intermediate values would have to be taken as losses.
         """
@@ -57,13 +61,16 @@ class TrialHalving:
             [finished.scores(instances, each, recorded=recorded) for each in criteria], axis=1
         )
         own = np.array([float(each.score(values)) for each in criteria])
-        comparable = ~np.isnan(others).any(axis=1)
+        violations = finished.violations()
+        comparable = ~np.isnan(others).any(axis=1) & ((violation > 0.0) | (violations == 0.0))
         n_complete = np.count_nonzero(comparable & finished.complete())
         if n_complete < self.n_startup_trials or np.isnan(own).any():
             return False
-        recent = others[comparable][-(self.n_recent_trials or len(others)) :]
-        no_worse = ~is_better(own, recent).any(axis=1)
-        tied = no_worse & ~is_better(recent, own).any(axis=1)
+        recent = np.flatnonzero(comparable)[-(self.n_recent_trials or len(others)) :]
+        others, violations = others[recent], violations[recent]
+        alike = violations == violation
+        no_worse = (violations < violation) | (alike & ~is_better(own, others).any(axis=1))
+        tied = no_worse & alike & ~is_better(others, own).any(axis=1)
         # Ties count half: coarse metrics tie often, and earlier trials must not shut out all
         # later ones that are as good.
         ahead = np.count_nonzero(no_worse) - 0.5 * np.count_nonzero(tied)

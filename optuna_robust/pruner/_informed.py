@@ -21,6 +21,7 @@ from optuna_robust.comparison import tells_noise
 from optuna_robust.comparison import updated_levels
 from optuna_robust.criteria import Criterion
 from optuna_robust.trials import continued_numbers
+from optuna_robust.trials import is_feasible
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import losses_matrix
 
@@ -42,7 +43,7 @@ class InformedTrials:
     """A fit of finished trials, kept for many decisions.
 
     Attributes:
-        n_finished: How many trials had finished.
+        n_finished: How many feasible trials had finished.
         numbers: Instance numbers, the columns of the fit.
         encoding: Of the trials' hyperparameters.
         fit: Of their losses; None if they do not tell the noise, or hyperparameters nothing.
@@ -97,7 +98,7 @@ def inform(
         study:
             The study.
         n_finished:
-            How many finished trials with losses it has.
+            How many feasible trials with losses have finished.
         sign:
             -1 if losses are maximised, else 1.
         recorded:
@@ -110,7 +111,9 @@ def inform(
     known = [
         trial
         for trial in finished
-        if (is_recorded(trial) or not recorded) and trial.number not in continued
+        if (is_recorded(trial) or not recorded)
+        and trial.number not in continued
+        and is_feasible(trial)
     ][-_N_TRIALS:]
     params = [trial.params for trial in known]
     encoding = fit_encoding(params, [trial.distributions for trial in known])

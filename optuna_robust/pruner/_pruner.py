@@ -37,6 +37,7 @@ from optuna_robust.pruner._race import TrialRace
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import oriented_losses
 from optuna_robust.trials import SETTINGS
+from optuna_robust.trials import violation_so_far
 
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ class RobustnessPruner(BasePruner):
     count, and beside trials of ``MultiInstanceObjective`` neither do trials without recorded
     losses, whose intermediate values may be a learning curve. A failed instance, and a loss that
     is NaN or infinite, is the worst possible loss.
+
+    Feasible trials go before infeasible ones, and these by how much they violate their constraints
+    in all. A feasible trial is compared with feasible ones alone, so that infeasible ones never
+    stop it. One that has set a constraint above zero is behind all trials that violate theirs
+    less, and is stopped past the warm-up by a race or a test if there are enough of these. Of
+    ``constraints_func`` of the sampler, :class:`~optuna_robust.MultiInstanceObjective` knows after
+    each instance what it says; without that wrapper, a trial counts as feasible until it has
+    finished.
 
     In the study of a :class:`~optuna_robust.RobustnessSampler`, whose trials are single trainings,
     it says by which criterion, and stops models beyond ``max_spread`` and ``max_relative_spread``;
@@ -264,6 +273,7 @@ class RobustnessPruner(BasePruner):
             sign=sign,
             recorded=is_recorded(trial),
             params=trial.params,
+            violation=violation_so_far(trial),
         )
 
     def stops(
@@ -276,6 +286,7 @@ class RobustnessPruner(BasePruner):
         recorded: bool,
         objectives: Sequence[Criterion] = (),
         params: Mapping[str, Any] | None = None,
+        violation: float = 0.0,
     ) -> bool:
         """Judge whether a trial with these losses should be stopped.
 
@@ -295,6 +306,8 @@ class RobustnessPruner(BasePruner):
                 trials that dominate this one (Fonseca & Fleming 1993).
             params:
                 The trial's hyperparameters, which inform a race; None: not known.
+            violation:
+                By how much the trial violates its constraints in all, as far as it is known.
         """
         instances = tuple(sorted(losses))
         if len(instances) <= self._n_warmup_instances:
@@ -307,11 +320,11 @@ class RobustnessPruner(BasePruner):
         with self._lock:
             finished = self._finished_trials(study, number, sign)
             if self._test is not None:
-                return self._is_rejected(finished, instances, values, recorded)
+                return self._is_rejected(finished, instances, values, violation, recorded)
             if self._race is None:
                 criteria = tuple(objectives) or (self._criterion,)
                 return self._halving.is_out(
-                    finished, instances, values, criteria, recorded=recorded
+                    finished, instances, values, criteria, violation=violation, recorded=recorded
                 )
             settings = self._settings(study) if recorded else {}
             field = self._race.field(
@@ -320,10 +333,12 @@ class RobustnessPruner(BasePruner):
                 values,
                 n_instances=settings.get("n_instances", self._race.n_instances),
                 common_instances=not settings.get("reshuffle", False),
+                violation=violation,
                 recorded=recorded,
             )
             informed = None
-            if field is not None and self._is_informed and params:
+            # Feasible trials inform: what one shows that is not says nothing about them.
+            if field is not None and self._is_informed and params and violation == 0.0:
                 informed = self._informed_trials(
                     study, sign, recorded=recorded, common_instances=field.common_instances
                 )
@@ -394,7 +409,7 @@ class RobustnessPruner(BasePruner):
     ) -> InformedTrials:
         """Return what finished trials say of others; fitted again when there are enough more."""
         kept = self._informed.get(study)
-        n_finished = len(self._finished[study].complete())
+        n_finished = int(np.count_nonzero(self._finished[study].violations() == 0.0))
         if kept is None or kept.is_out_of_date(n_finished):
             kept = self._informed[study] = inform(
                 study, n_finished, sign, recorded=recorded, common_instances=common_instances
@@ -421,14 +436,21 @@ class RobustnessPruner(BasePruner):
         finished: FinishedTrials,
         instances: tuple[int, ...],
         values: FloatArray,
+        violation: float,
         recorded: bool,
     ) -> bool:
         assert self._test is not None
-        incumbent = finished.incumbent_losses(instances, self._criterion, recorded=recorded)
+        violations = finished.violations()
         scores = finished.scores(instances, self._criterion, recorded=recorded)
-        n_complete = np.count_nonzero(~np.isnan(scores) & finished.complete())
-        if incumbent is None or n_complete < self._n_startup_trials:
+        rivals = finished.complete() & ~np.isnan(scores) & (violations <= violation)
+        if np.count_nonzero(rivals) < max(self._n_startup_trials, 1):
             return False
+        if violations[rivals].min() < violation:  # further instances cannot make it feasible
+            return True
+        incumbent = finished.incumbent_losses(
+            instances, self._criterion, recorded=recorded, most_violation=violation
+        )
+        assert incumbent is not None
         return 1 in self._test.eliminate(np.stack([incumbent, values])).removed
 
 

@@ -36,6 +36,7 @@ class Field:
         n_instances: How many instances a trial shall have.
         common_instances: Whether instance j is the same for all trials.
         instances: The trial's instance numbers, those of the first columns.
+        is_behind: Whether the trial violates its constraints more than the best one.
     """
 
     losses: FloatArray
@@ -43,6 +44,7 @@ class Field:
     n_instances: int
     common_instances: bool
     instances: tuple[int, ...]
+    is_behind: bool
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class TrialRace:
         *,
         n_instances: int | None,
         common_instances: bool,
+        violation: float,
         recorded: bool,
     ) -> Field | None:
         """Return what a trial is judged in, or None if it cannot be judged, or has all instances.
@@ -99,12 +102,20 @@ class TrialRace:
                 As the attribute; a study may know better.
             common_instances:
                 Whether instance j is the same for all trials.
+            violation:
+                By how much the trial violates its constraints. Its rivals are the COMPLETE trials
+                that violate theirs least, and not more than it; a feasible trial is judged by
+                feasible ones alone.
             recorded:
                 Leave out trials whose intermediate values would have to be taken as losses.
         """
+        violations = finished.violations()
         compared = finished.compared(recorded=recorded)
+        if violation == 0.0:
+            compared &= violations == 0.0
         n_run = finished.n_run()
-        scores = np.where(compared, finished.complete_scores(self.criterion), np.nan)
+        rivals = compared & (violations <= violation)
+        scores = np.where(rivals, finished.complete_scores(self.criterion), np.nan)
         full = ~np.isnan(scores)
         if n_instances is None:
             n_instances = int(n_run[full].max(initial=0))
@@ -112,7 +123,8 @@ class TrialRace:
         n_startup = np.count_nonzero(full & finished.has(instances))
         if len(instances) >= n_instances or n_startup < max(self.n_startup_trials, 1):
             return None
-        best = rank_models(np.where(full, scores, np.nan))[:1]
+        least = float(violations[full].min())
+        best = rank_models(np.where(full & (violations == least), scores, np.nan))[:1]
         rows = np.union1d(np.flatnonzero(compared)[-_N_TRIALS:], best)
         losses = finished.losses(rows, instances)
         own = np.full((2, losses.shape[1]), np.nan)
@@ -123,6 +135,7 @@ class TrialRace:
             n_instances,
             common_instances,
             instances,
+            is_behind=least < violation,
         )
 
     def is_out(
@@ -147,6 +160,8 @@ class TrialRace:
             params:
                 The trial's hyperparameters.
         """
+        if field.is_behind:  # and further instances cannot make it feasible
+            return True
         posterior = None
         if informed is not None:
             own_losses = dict(zip(field.instances, field.losses[-2], strict=False))
