@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 import itertools
 import math
 from typing import TYPE_CHECKING
+from typing import TypeAlias
 import warnings
 
 import numpy as np
 
+from optuna_robust.constraints import least_violating
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
@@ -22,11 +25,15 @@ from optuna_robust.evaluation import Job
 from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.model_record import ModelRecord
 from optuna_robust.selection._result import Step
+from optuna_robust.selection._subset import Subset
 
 
 if TYPE_CHECKING:
+    from optuna_robust.evaluation import Outcome
     from optuna_robust.parallel import InstancePool
     from optuna_robust.parallel import Trained
+
+ComputeConstraints: TypeAlias = "Callable[[int, ModelRecord, Outcome], Sequence[float]]"
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Race:
             What else the race goes by.
         on_instance:
             Called after every instance, for progress bars.
+        computed_constraints:
+            Returns the constraints of an instance of a model that a study's sampler computes.
     """
 
     def __init__(
@@ -82,6 +91,7 @@ class Race:
         rule: EliminationRule,
         options: RaceOptions,
         on_instance: Callable[[], object],
+        computed_constraints: ComputeConstraints = lambda *_: (),
     ) -> None:
         self._make_job = make_job
         self._pool = pool
@@ -98,8 +108,14 @@ class Race:
         self._preference: FloatArray = np.zeros(n_models)
         self._incumbent: int | None = None
         self._disqualified: list[int] = []
+        self._computed_constraints = computed_constraints
+        self._infeasible: set[int] = set()
+        self._subset = Subset(rule, n_models, ())
+        # The wave in which the rule dropped a model that it has not taken back.
+        self._dropped_in: dict[int, int] = {}
         self._warned = False
         self._all_stopped = False
+        self._came_back = False
 
     def eliminate(self) -> Iterator[Step]:
         """Run waves until so few models are left as shall be selected, or there are no more."""
@@ -115,6 +131,12 @@ class Race:
         """Run waves without elimination until the instances are spent."""
         while self._due(self.alive) and not self._all_stopped:
             yield self._wave(self._due(self.alive), eliminates=False)
+            if self._came_back:
+                yield from self.eliminate()
+
+    def violations(self) -> FloatArray:
+        """Return by how much models violate their constraints in all, ``(n_models,)``."""
+        return np.array([record.constraints.violation for record in self.records])
 
     def give_the_best_a_value(self) -> Iterator[Step]:
         """Run waves of the best survivor alone until it has instances enough for the criterion.
@@ -132,10 +154,14 @@ class Race:
         return self._options.criterion.score(self.oriented)
 
     def best(self) -> int:
-        """Return the best survivor: the race's incumbent, or the best by the criterion."""
-        if self._incumbent in self.alive:
+        """Return the best survivor: the race's incumbent, or the best by the criterion.
+
+        Infeasible ones are the best only where none is feasible.
+        """
+        eligible = self._least_violating(self.alive)
+        if self._incumbent in eligible:
             return self._incumbent
-        return self.alive[int(rank_models(self.scores()[list(self.alive)])[0])]
+        return eligible[int(rank_models(self.scores()[eligible])[0])]
 
     def _due(self, models: Iterable[int]) -> tuple[int, ...]:
         due = tuple(model for model in models if self._n_taken[model] < self._options.n_instances)
@@ -181,11 +207,12 @@ class Race:
                 )
             # They were selected before: only their further training ends.
             contenders, removed, self._all_stopped = self.alive, {}, True
+        contenders = self._feasible_first(contenders, removed)
         failing = self._failing(contenders)
         if len(contenders) - len(failing) >= self._options.n_select:
             contenders = tuple(model for model in contenders if model not in failing)
             removed.update(failing)
-        self._disqualified.extend(removed)
+        self._disqualified.extend(model for model in removed if model not in self._infeasible)
         decision = self._decision(contenders, eliminates=eliminates)
         self._picks = decision.next_models is not None
         chances = decision.probabilities
@@ -199,6 +226,9 @@ class Race:
         if decision.next_models and not self._due(self.alive):
             self._decide_at_the_end(decision, removed)
         alive = set(self.alive)
+        self._dropped_in.update(
+            (model, self._n_waves) for model in contenders if model not in alive
+        )
         wanted = self.alive if decision.next_models is None else decision.next_models
         self._next = tuple(model for model in wanted if model in alive)
         probabilities = decision.probabilities
@@ -260,20 +290,66 @@ class Race:
         if number == self.oriented.shape[1]:
             self.oriented = np.pad(self.oriented, ((0, 0), (0, 1)), constant_values=np.nan)
         record = self.records[model]
-        record.add(trained, self._options.on_failure)
+        computed = self._computed_constraints(model, record, trained.outcome)
+        record.add(trained, self._options.on_failure, computed)
         self.oriented[model, number] = record.oriented(self._options.sign).get(number, np.nan)
         self._warn_if_identical(model)
         return outcome.failure if outcome.pruned else None
 
     def _decision(self, contenders: tuple[int, ...], *, eliminates: bool) -> Decision:
-        if eliminates:
+        eligible = self._least_violating(contenders)
+        if eliminates and len(eligible) == len(contenders):
             # Who may not win must not be what others are measured against.
             losses = self.oriented.copy()
             losses[self._disqualified] = np.inf
-            return self._rule.eliminate(losses, contenders)
+            if not self._picks:  # models that came back may have fewer than those that left
+                losses = losses[:, : max(self._n_taken[model] for model in contenders)]
+            return self._subset.eliminate(losses, contenders)
         scores = self.scores()
-        incumbent = contenders[int(rank_models(scores[list(contenders)])[0])]
+        incumbent = eligible[int(rank_models(scores[eligible])[0])]
         return Decision(contenders, {}, incumbent, scores, np.full(len(scores), np.nan))
+
+    def _least_violating(self, models: tuple[int, ...]) -> list[int]:
+        positions = least_violating(self.violations()[list(models)])
+        return [models[position] for position in positions]
+
+    def _feasible_first(
+        self, contenders: tuple[int, ...], removed: dict[int, str]
+    ) -> tuple[int, ...]:
+        """Return the contenders that violate constraints least, at least ``n_select``.
+
+        All feasible ones are among them. Where none is feasible any more, feasible models come
+        back that the rule dropped for what turned out to be infeasible.
+        """
+        violations = self.violations()
+        self._came_back = False
+        if (violations[list(contenders)] > 0.0).all() and (back := self._feasible_dropped()):
+            contenders, self._came_back = tuple(sorted((*contenders, *back))), True
+        n_enough = min(self._options.n_select, len(contenders))
+        limit = np.sort(violations[list(contenders)])[n_enough - 1]
+        out = [model for model in contenders if violations[model] > limit]
+        if out:
+            removed.update(
+                (model, f"infeasible: it violates its constraints by {violations[model]:.6g}")
+                for model in out
+            )
+            self._infeasible.update(out)
+            self._subset = Subset(self._rule, len(violations), sorted(self._infeasible))
+        return tuple(model for model in contenders if model not in self._infeasible)
+
+    def _feasible_dropped(self) -> list[int]:
+        """Take back the feasible models that the rule dropped: the last ones.
+
+        A rule that compares unequal numbers of instances gets all of them.
+        """
+        feasible = [
+            model for model in self._dropped_in if self.records[model].constraints.violation == 0.0
+        ]
+        last = max((self._dropped_in[model] for model in feasible), default=0)
+        back = [model for model in feasible if self._picks or self._dropped_in[model] == last]
+        for model in back:
+            del self._dropped_in[model]
+        return back
 
     def _failing(self, models: Iterable[int]) -> dict[int, str]:
         """Return the models of which too many instances failed, each with the reason."""

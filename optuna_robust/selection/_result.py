@@ -66,7 +66,7 @@ class SelectionResult:
             an instance was not trained or dropped, the worst infinity where it failed.
         values: Criterion of every model over the instances that it has, shape ``(n_models,)``.
             Those of models that were removed are of fewer instances, and not to be compared.
-        survivors: Indices of the models that were never removed, ascending.
+        survivors: Indices of the models that are left, ascending.
         steps: One a wave.
         n_trainings: Instances that this call trained.
         n_reused: Instances that it took from the store; the sum is what an undisturbed call on an
@@ -77,6 +77,8 @@ class SelectionResult:
         rule: Name of the elimination rule.
         tolerance: How much worse than the best a model may be, by the race.
         direction: ``"minimize"`` or ``"maximize"``.
+        violations: By how much every model violates its constraints in all, as far as its
+            instances show; 0 if it is feasible.
         settings: What the instances' seeds were made from: ``seed``, ``vary``, ``reshuffle``,
             and ``n_instances`` and ``on_failure``; and what objectives saw of the study, if
             there was one.
@@ -97,6 +99,7 @@ class SelectionResult:
     rule: str
     direction: str
     settings: dict[str, Any]
+    violations: tuple[float, ...]
     tolerance: float = 0.0
 
     @property
@@ -108,6 +111,24 @@ class SelectionResult:
     def best_n_instances(self) -> int:
         """Number of losses of the best survivor."""
         return int(np.count_nonzero(~np.isnan(self.losses[self.best_index])))
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether the best survivor violates no constraint; no model is feasible if it does."""
+        return self.violations[self.best_index] == 0.0
+
+    @property
+    def removals(self) -> dict[int, tuple[int, str]]:
+        """When and why models were removed: the step, and the reason.
+
+        A model that was dropped for one that turned out to be infeasible may have come back.
+        """
+        return {
+            model: (step.step, why)
+            for step in self.steps
+            for model, why in step.removed.items()
+            if model not in self.survivors
+        }
 
     @property
     def probability(self) -> float:
@@ -128,33 +149,36 @@ class SelectionResult:
             f"SelectionResult(best_params={self.best_params!r}, best_index={self.best_index}, "
             f"{self.criterion}={self.best_value:.6g} of "
             f"{counted(self.best_n_instances, 'instance')}, {survivors} survive, "
+            f"{'' if self.is_feasible else 'none is feasible, '}"
             f"rule={self.rule!r}, n_trainings={self.n_trainings}, n_reused={self.n_reused})"
         )
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with a row for every model.
 
-        Columns are the hyperparameters (``params_…``), ``value``, ``n_instances``, ``survives``,
-        ``removed_at`` (the step, missing for survivors), ``reason``, and a column for each
-        instance (``loss_0``, …).
+        Columns are the hyperparameters (``params_…``), ``value``, ``violation`` (if a model is
+        infeasible), ``n_instances``, ``survives``, ``removed_at`` (the step, missing for
+        survivors), ``reason``, and a column for each instance (``loss_0``, …).
 
         Raises:
             ImportError: If pandas is not installed.
         """
         import pandas as pd  # noqa: PLC0415
 
-        removed_at = {index: step.step for step in self.steps for index in step.removed}
-        reasons = {index: why for step in self.steps for index, why in step.removed.items()}
+        removals = self.removals
         rows = range(len(self.models))
         names = dict.fromkeys(name for params in self.models for name in params)
         return pd.DataFrame(
             {
                 **{f"params_{name}": [p.get(name) for p in self.models] for name in names},
                 "value": self.values,
+                **({"violation": self.violations} if any(self.violations) else {}),
                 "n_instances": np.count_nonzero(~np.isnan(self.losses), axis=1),
                 "survives": [row in self.survivors for row in rows],
-                "removed_at": pd.array([removed_at.get(row) for row in rows], dtype="Int64"),
-                "reason": [reasons.get(row) for row in rows],
+                "removed_at": pd.array(
+                    [removals[row][0] if row in removals else None for row in rows], dtype="Int64"
+                ),
+                "reason": [removals[row][1] if row in removals else None for row in rows],
                 **{f"loss_{i}": self.losses[:, i] for i in range(self.losses.shape[1])},
             }
         )
@@ -194,6 +218,8 @@ class SelectionResult:
                 **rest,
                 "models": tuple(rest["models"]),
                 "survivors": tuple(rest["survivors"]),
+                # Version 0.1.0 did not keep them.
+                "violations": tuple(rest.get("violations", (0.0,) * len(rest["models"]))),
                 "failures": {
                     int(model): {int(number): why for number, why in failed.items()}
                     for model, failed in rest["failures"].items()

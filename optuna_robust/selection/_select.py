@@ -11,6 +11,7 @@ import itertools
 import math
 from typing import Any
 from typing import TYPE_CHECKING
+import warnings
 
 from optuna.study import Study
 from optuna.study import StudyDirection
@@ -20,6 +21,7 @@ from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
 from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
@@ -27,10 +29,12 @@ from optuna_robust.criteria import get_criterion
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
+from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import Instance
 from optuna_robust.instance import SOURCES
+from optuna_robust.model_record import ModelRecord
 from optuna_robust.objective import check_unwrapped
 from optuna_robust.parallel import check_instances_per_call
 from optuna_robust.parallel import check_store
@@ -100,6 +104,14 @@ def robust_select(
     Shevelev 2025, doi:10.1109/ACCESS.2025.3578926, whose Algorithm 1 is ``rule="halving"``). It
     ends when ``n_select`` models are left, when the race is decided, or when the models have
     ``n_instances`` instances each.
+
+    A model is as feasible as its worst instance: it is infeasible once an instance sets a
+    constraint above zero (``trial.set_constraint``), or once the ``constraints_func`` of the
+    sampler of ``study`` (else of the study that ``models`` is) says so of an instance, shown to it
+    as a COMPLETE trial. Infeasible models leave after that wave, and the rule decides as if they
+    had not been in the set, as long as ``n_select`` feasible ones are left; else those that
+    violate their constraints least in all stay. Where all that are left turn out to be infeasible,
+    feasible ones that were dropped come back. If none is feasible, a warning says so.
 
     Example:
         >>> import optuna_robust as opr
@@ -279,6 +291,17 @@ def robust_select(
 
     # Without anything to eliminate, only training says which is the best.
     train_survivors = train_survivors or n_select == len(chosen_from)
+    source = models if study is None and isinstance(models, Study) else study
+    computed = ComputedConstraints(source)
+
+    def computed_constraints(model: int, record: ModelRecord, outcome: Outcome) -> Sequence[float]:
+        return computed.of(
+            chosen_from.params[model],
+            outcome,
+            record.latest_attrs(),
+            chosen_from.distributions[model],
+        )
+
     sign = -1 if maximises else 1
     options = RaceOptions(
         n_instances,
@@ -319,6 +342,7 @@ def robust_select(
             rule=eliminates,
             options=options,
             on_instance=bar.update,
+            computed_constraints=computed_constraints,
         )
         told = _Told(
             None
@@ -329,6 +353,13 @@ def robust_select(
         )
         steps = _run(race, told, train_survivors=train_survivors)
     best = race.best()
+    violations = tuple(race.violations().tolist())
+    if violations[best] > 0.0:
+        warnings.warn(
+            f"No model is feasible: the best one, model {best} with {chosen_from.params[best]}, "
+            f"violates its constraints by {violations[best]:.6g}.",
+            stacklevel=2,
+        )
     return SelectionResult(
         best_params=dict(chosen_from.params[best]),
         best_index=best,
@@ -354,6 +385,7 @@ def robust_select(
             "on_failure": on_failure,
             **kept_study(seen),
         },
+        violations=violations,
         tolerance=getattr(eliminates, "tolerance", 0.0),
     )
 

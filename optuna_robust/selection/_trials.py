@@ -113,9 +113,10 @@ class SelectionTrials:
             attrs[trials.STOPPED] = stopped
         distributions = self._distributions(model)
         # Optuna 4 has no such argument, and no way to set constraints either.
-        constraints: dict[str, Any] = (
-            {"constraints": record.constraints} if record.constraints else {}
-        )
+        named, computed = record.constraints.named, record.constraints.computed
+        constraints: dict[str, Any] = {"constraints": named} if named else {}
+        # Where samplers keep what they compute.
+        kept = {"constraints": list(computed)} if computed else {}
         self._study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if complete else TrialState.PRUNED,
@@ -124,7 +125,7 @@ class SelectionTrials:
                 distributions=distributions,
                 intermediate_values=reported,
                 user_attrs=attrs,
-                system_attrs=record.system_attrs,
+                system_attrs={**record.system_attrs, **kept},
                 **constraints,
             )
         )
