@@ -184,17 +184,21 @@ def searched(source: object) -> Search:
 
 
 def _from_selection(result: SelectionResult) -> Search:
-    """Rank the survivors before those that were removed, and these by how far they got."""
+    """Rank the survivors before those that were removed, and these by how far they got.
+
+    Infeasible models count only where none is feasible, those of the least violation first.
+    """
     direction = StudyDirection[result.direction.upper()]
     sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-    removed_at = {model: step.step for step in result.steps for model in step.removed}
-    n_steps = len(result.steps)
-    groups: dict[int, list[int]] = {}
-    for model in range(len(result.models)):
-        groups.setdefault(removed_at.get(model, n_steps + 1), []).append(model)
+    removals, last = result.removals, len(result.steps) + 1
+    groups: dict[tuple[float, int], list[int]] = {}
+    for model, violation in enumerate(result.violations):
+        if violation == 0.0 or not result.is_feasible:
+            step = removals[model][0] if model in removals else last
+            groups.setdefault((violation, -step), []).append(model)
     ranked = [
         models[position]
-        for _, models in sorted(groups.items(), reverse=True)
+        for _, models in sorted(groups.items())
         for position in rank_models(sign * result.values[models])
     ]
     return Search(

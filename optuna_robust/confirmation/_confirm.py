@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Executor
 import itertools
 import math
@@ -37,6 +38,8 @@ from optuna_robust.confirmation._kept import KeptInstances
 from optuna_robust.confirmation._result import ConfirmationResult
 from optuna_robust.confirmation._result import ConfirmedModel
 from optuna_robust.confirmation._result import ConfirmedPair
+from optuna_robust.constraints import ComputedConstraints
+from optuna_robust.constraints import least_violating
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
@@ -92,6 +95,12 @@ def confirm(
     instances; over data only if the objective judges them by data that the search has not seen,
     which it can tell by ``instance.phase == "confirmation"``.
 
+    Feasible models go before infeasible ones, and these by how much they violate their constraints
+    in all; a model is as feasible as its worst fresh instance. Constraints are those that the
+    objective sets (``trial.set_constraint``) and, of a study, those that the ``constraints_func``
+    of its sampler computes of a COMPLETE trial for each instance. If none is feasible, a warning
+    says so.
+
     Example:
         >>> import optuna
         >>> import optuna_robust as opr
@@ -109,7 +118,8 @@ def confirm(
         study_or_result:
             A study, also one that was run without this package, of which the complete and feasible
             trials are taken; or the result of :func:`~optuna_robust.robust_select`, of which the
-            survivors come first, then the models that were removed last.
+            survivors come first, then the models that were removed last; infeasible ones are taken
+            only where none is feasible.
         objective:
             ``objective(trial)`` or ``objective(trial, instance)``, as in the search; not the
             :class:`~optuna_robust.MultiInstanceObjective` around it.
@@ -217,10 +227,13 @@ def confirm(
         if isinstance(study_or_result, Study) and store is None:
             kept = KeptInstances(study_or_result, evaluator.identity, seed, sources)
         fresh = Fresh(
-            len(candidates),
+            candidates,
             search.sign,
             drops=on_failure == "drop",
             known=usable({} if kept is None else kept.outcomes(), on_failure),
+            computed=ComputedConstraints(
+                study_or_result if isinstance(study_or_result, Study) else None
+            ),
         )
         may_stop = stop_early and len(candidates) > 1
         looks = range(_FIRST_LOOK, n_instances if may_stop else 0, _BETWEEN_LOOKS)
@@ -233,7 +246,8 @@ def confirm(
             for outcome in fresh.train(jobs, pool):
                 link_artifacts(search.study, outcome.system_attrs)
                 bar.update()
-            if upto < n_instances and _is_clear(fresh.oriented(), chosen, alpha / len(looks)):
+            eligible = fresh.oriented()[least_violating(fresh.violations())]
+            if upto < n_instances and _is_clear(eligible, chosen, alpha / len(looks)):
                 break
     result = _result(
         search,
@@ -252,6 +266,8 @@ def confirm(
 
 def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:
     """Tell whether the best of several models is told from each other one."""
+    if len(oriented) == 1:
+        return False
     best, *others = rank_models(_scores(oriented, criterion))
     p_values = [
         paired_criterion_test(oriented[best], oriented[other], criterion).p_value
@@ -286,7 +302,10 @@ def _result(
         )
         if message is not None:
             warnings.warn(message, stacklevel=3)
-    probabilities = probability_of_best(oriented, criterion)
+    violations = fresh.violations()
+    eligible = least_violating(violations)
+    probabilities = np.zeros(len(oriented))
+    probabilities[eligible] = probability_of_best(oriented[eligible], criterion)
     models = tuple(
         _confirmed(
             candidate,
@@ -296,15 +315,24 @@ def _result(
             sign=sign,
             drops=fresh.drops,
             probability=float(probability),
+            violation=float(violation),
         )
-        for candidate, losses, probability in zip(candidates, oriented, probabilities, strict=True)
+        for candidate, losses, probability, violation in zip(
+            candidates, oriented, probabilities, violations, strict=True
+        )
     )
-    best = int(rank_models(_scores(oriented, criterion))[0])
+    best = int(eligible[rank_models(_scores(oriented[eligible], criterion))[0]])
+    if violations[best] > 0.0:
+        warnings.warn(
+            f"No confirmed model is feasible: the best one, {models[best].params}, violates its "
+            f"constraints by {violations[best]:.6g} on fresh instances.",
+            stacklevel=3,
+        )
     return ConfirmationResult(
         best_params=models[best].params,
         best_index=best,
         models=models,
-        pairs=_pairs(oriented, criterion, confidence, sign),
+        pairs=_pairs(eligible.tolist(), oriented, criterion, confidence, sign),
         losses=sign * oriented,
         instance_numbers=tuple(range(FIRST_CONFIRMATION, FIRST_CONFIRMATION + fresh.n_instances)),
         n_trainings=fresh.n_trainings,
@@ -327,6 +355,7 @@ def _confirmed(
     sign: int,
     drops: bool,
     probability: float,
+    violation: float,
 ) -> ConfirmedModel:
     interval = (
         Interval(math.nan, math.nan)
@@ -342,6 +371,7 @@ def _confirmed(
         _oriented_back(interval, sign),
         *optimism,
         probability,
+        violation,
     )
 
 
@@ -350,9 +380,13 @@ def _oriented_back(interval: Interval, sign: int) -> Interval:
 
 
 def _pairs(
-    oriented: FloatArray, criterion: Criterion, confidence: float, sign: int
+    models: Sequence[int],
+    oriented: FloatArray,
+    criterion: Criterion,
+    confidence: float,
+    sign: int,
 ) -> tuple[ConfirmedPair, ...]:
-    couples = list(itertools.combinations(range(len(oriented)), 2))
+    couples = list(itertools.combinations(models, 2))
     found = [
         paired_criterion_test(oriented[first], oriented[second], criterion, confidence=confidence)
         for first, second in couples

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import math
+from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optuna_robust.confirmation._candidates import Candidate
+from optuna_robust.constraints import ComputedConstraints
+from optuna_robust.constraints import Constraints
 from optuna_robust.criteria import FloatArray
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
@@ -22,28 +27,35 @@ class Fresh:
     """Fresh instances of the candidates.
 
     Args:
-        n_models:
-            How many there are.
+        candidates:
+            The models.
         sign:
             -1 if losses are turned round to be minimised, else 1.
         drops:
             Whether failures are left out.
         known:
             Instances that need not be trained, by model key and number.
+        computed:
+            Constraints that the sampler of a study computes.
     """
 
     def __init__(
         self,
-        n_models: int,
+        candidates: Sequence[Candidate],
         sign: int,
         *,
         drops: bool,
         known: Mapping[tuple[str, int], Outcome],
+        computed: ComputedConstraints,
     ) -> None:
+        self._candidates = candidates
         self._sign = sign
         self._known = known
         self.outcomes: dict[tuple[str, int], Outcome] = {}
-        self._losses: list[list[float]] = [[] for _ in range(n_models)]
+        self._losses: list[list[float]] = [[] for _ in candidates]
+        self._computed = computed
+        self._constraints = [Constraints() for _ in candidates]
+        self._user_attrs: list[dict[str, Any]] = [{} for _ in candidates]
         self.drops = drops
         self.failures: dict[int, dict[int, str]] = {}
         self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
@@ -56,6 +68,10 @@ class Fresh:
     def oriented(self) -> FloatArray:
         """Return the losses to be minimised, shape ``(n_models, n_instances)``."""
         return np.array(self._losses, dtype=np.float64)
+
+    def violations(self) -> FloatArray:
+        """Return by how much the models violate their constraints, shape ``(n_models,)``."""
+        return np.array([constraints.violation for constraints in self._constraints])
 
     def train(self, jobs: list[tuple[int, Job]], pool: InstancePool) -> Iterator[Outcome]:
         """Train instances, each with the row of its candidate, or take those that are known."""
@@ -70,6 +86,7 @@ class Fresh:
             self.n_reused += reused
             self.n_trainings += not reused
             self.seconds += outcome.seconds
+            self._constrain(row, outcome)
             loss, number = outcome.loss, job.instance.number
             if loss is None:
                 self.failures.setdefault(row, {})[number] = str(outcome.failure)
@@ -77,6 +94,12 @@ class Fresh:
             else:
                 self._losses[row].append(self._sign * loss)
             yield outcome
+
+    def _constrain(self, row: int, outcome: Outcome) -> None:
+        candidate, attrs = self._candidates[row], self._user_attrs[row]
+        computed = self._computed.of(candidate.params, outcome, attrs, candidate.distributions)
+        self._constraints[row].add(outcome.constraints, computed)
+        attrs.update(outcome.user_attrs)
 
 
 def usable(

@@ -11,6 +11,7 @@ import warnings
 
 from optuna_robust import trials
 from optuna_robust.confirmation._result import ConfirmationResult
+from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import FIRST_CONFIRMATION
 from optuna_robust.model_key import model_key
@@ -46,18 +47,18 @@ class KeptInstances:
     def outcomes(self) -> dict[tuple[str, int], Outcome]:
         """Return what came of those that the study keeps, by model key and number."""
         return {
-            (key, FIRST_CONFIRMATION + position): Outcome(loss, failure, seconds=seconds)
+            (key, FIRST_CONFIRMATION + position): _outcome(*instance)
             for group in self._groups()
             if self._is_ours(group)
             for key, instances in group["models"].items()
-            for position, (loss, failure, seconds) in enumerate(instances)
+            for position, instance in enumerate(instances)
         }
 
     def add(self, found: Mapping[tuple[str, int], Outcome]) -> None:
         """Keep what came of instances; of each model they begin with the first, without a gap."""
         models: dict[str, list[list[Any]]] = {}
         for (key, _), outcome in sorted({**self.outcomes(), **found}.items(), key=_number):
-            models.setdefault(key, []).append([outcome.loss, outcome.failure, outcome.seconds])
+            models.setdefault(key, []).append(self._kept(outcome))
         ours = {
             "objective": self.objective.to_dict(),
             "seed": self.seed,
@@ -66,6 +67,12 @@ class KeptInstances:
         }
         others = [group for group in self._groups() if not self._is_ours(group)]
         self.study.set_user_attr(trials.FRESH, [*others, ours])
+
+    def _kept(self, outcome: Outcome) -> list[Any]:
+        """Return what is kept of an instance; user attributes if constraints come from them."""
+        kept: list[Any] = [outcome.loss, outcome.failure, outcome.seconds]
+        attrs = outcome.user_attrs if ComputedConstraints(self.study) else {}
+        return [*kept, outcome.constraints, attrs] if outcome.constraints or attrs else kept
 
     def _groups(self) -> list[dict[str, Any]]:
         return list(self.study.user_attrs.get(trials.FRESH, []))
@@ -112,6 +119,22 @@ def keep_result(study: Study, result: ConfirmationResult, objective: ObjectiveId
         )
     study.set_user_attr(trials.CONFIRMATION, result.to_dict())
     study.set_user_attr(trials.CONFIRMED_BY, objective.to_dict())
+
+
+def _outcome(
+    loss: float | None,
+    failure: str | None,
+    seconds: float,
+    constraints: Mapping[str, float] | None = None,
+    user_attrs: Mapping[str, Any] | None = None,
+) -> Outcome:
+    return Outcome(
+        loss,
+        failure,
+        seconds=seconds,
+        constraints=dict(constraints or {}),
+        user_attrs=dict(user_attrs or {}),
+    )
 
 
 def _number(item: tuple[tuple[str, int], Outcome]) -> int:

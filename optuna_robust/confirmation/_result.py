@@ -43,7 +43,10 @@ class ConfirmedModel:
         statistic: Name of the statistic that optimism compares: the criterion, or the mean if the
             search trained the model once.
         n_compared: Number of instances of which it compares it.
-        probability_best: Share of bootstrap samples of the instances in which it is the best.
+        probability_best: Share of bootstrap samples of the instances in which it is the best of
+            those that violate constraints least; 0 for others.
+        violation: By how much its fresh instances violate its constraints in all: of each the
+            worst instance counts. 0 if it is feasible.
     """
 
     params: dict[str, Any]
@@ -55,6 +58,7 @@ class ConfirmedModel:
     statistic: str
     n_compared: int
     probability_best: float
+    violation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,12 @@ class ConfirmationResult:
 
     Attributes:
         best_params: Hyperparameters of the best model by the confirmed criterion, at equal
-            numbers of instances where some were dropped.
+            numbers of instances where some were dropped; of those that violate constraints least,
+            that is, of the feasible ones if there are any.
         best_index: Its position in ``models``. The best of several is again slightly optimistic.
         models: The models, in the order in which the search ranked them.
-        pairs: Every two of them.
+        pairs: Every two of those that violate constraints least; the others are behind these,
+            whatever their losses.
         losses: Losses in the user's orientation, shape ``(n_models, n_instances)``; NaN where an
             instance was dropped, the worst infinity where it failed.
         instance_numbers: Numbers of the instances, shape ``(n_instances,)``.
@@ -123,13 +129,14 @@ class ConfirmationResult:
     def __repr__(self) -> str:
         """Say what was found in a few lines."""
         best = self.models[self.best_index]
+        infeasible = "" if best.violation == 0.0 else "none is feasible, "
         return (
             f"ConfirmationResult(best_params={self.best_params!r}, {self.criterion}="
             f"{best.value:.6g} [{best.interval.low:.6g}, {best.interval.high:.6g}] of "
             f"{counted(len(self.instance_numbers), 'fresh instance')}, "
             f"optimism={best.optimism:.3g}, best of {len(self.models)} with probability "
-            f"{best.probability_best:.2g}, n_trainings={self.n_trainings}, "
-            f"n_reused={self.n_reused})"
+            f"{best.probability_best:.2g}, {infeasible}"
+            f"n_trainings={self.n_trainings}, n_reused={self.n_reused})"
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -153,6 +160,7 @@ class ConfirmationResult:
                 "statistic": [model.statistic for model in self.models],
                 "n_compared": [model.n_compared for model in self.models],
                 "probability_best": [model.probability_best for model in self.models],
+                "violation": [model.violation for model in self.models],
             }
         )
 
