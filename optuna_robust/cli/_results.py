@@ -101,8 +101,15 @@ def selection_text(result: SelectionResult, study: Study) -> str:
     if not math.isnan(result.probability):
         among = f"within {result.tolerance:g} of the best" if result.tolerance else "the best"
         best += f" It is {among} of them all with probability {result.probability:.3g}."
+    if not result.is_feasible:
+        best += (
+            " No model is feasible: even the best violates its constraints by "
+            f"{number(result.violations[result.best_index])}."
+        )
+    n_infeasible = sum(violation > 0.0 for violation in result.violations)
+    infeasible = f", {n_infeasible} of them infeasible" if n_infeasible else ""
     parts = [
-        f"{counted(len(result.models), 'model')} (counted from 0), {result.rule} by "
+        f"{counted(len(result.models), 'model')} (counted from 0){infeasible}, {result.rule} by "
         f"{result.criterion} ({goal}):",
         _steps(result),
     ]

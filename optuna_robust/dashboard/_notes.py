@@ -122,6 +122,8 @@ def _confirmed(found: StudyReport, result: ConfirmationResult, position: int) ->
     ]
     if n_models > 1:
         told.append(f"the best of {n_models} with probability {model.probability_best:.2f}")
+    if model.violation > 0.0:
+        told.append(f"infeasible: it violates its constraints by {number(model.violation)}")
     if n_failed:
         told.append(f"{n_failed} of its fresh instances failed")
     confirmed = f"{n_models} confirmed models" if n_models > 1 else "1 confirmed model"

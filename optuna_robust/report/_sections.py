@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from optuna_robust import __version__
 from optuna_robust.summary import confirmed_value
 from optuna_robust.summary import is_usable
+from optuna_robust.summary import none_feasible
 from optuna_robust.summary import none_usable
 from optuna_robust.summary import number
 from optuna_robust.summary import ranked_otherwise
@@ -48,6 +49,8 @@ def in_short(found: StudyReport) -> list[str]:
             f"On {counted(len(result.instance_numbers), 'fresh instance')}: "
             f"{confirmed_value(result, best)}.",
         ]
+        if best.violation > 0.0:
+            told.insert(0, none_feasible(best))
         if 0 < best.optimism < math.inf:
             told.append(
                 f"The search promised too much by {number(best.optimism, 3)} "

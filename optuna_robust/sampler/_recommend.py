@@ -8,6 +8,7 @@ from dataclasses import field
 import math
 from typing import Any
 from typing import TYPE_CHECKING
+import warnings
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Recommendation:
         n_instances: How many instances it has.
         n_missing: How many it lacks.
         criterion: Name of the criterion.
+        violation: By how much it violates its constraints in all; 0 if it is feasible. No model
+            is feasible if it is not.
     """
 
     params: dict[str, Any] = field(repr=False)
@@ -52,13 +55,20 @@ class Recommendation:
     n_instances: int
     n_missing: int
     criterion: str
+    violation: float = 0.0
 
     def __str__(self) -> str:
-        """Say it in two lines."""
+        """Say it in two lines, or three."""
         left = f", {self.n_missing} are missing" if self.n_missing else ""
+        infeasible = (
+            f"no model is feasible: it violates its constraints by {self.violation:.6g}\n"
+            if self.violation > 0.0
+            else ""
+        )
         return (
             f"trial {self.number}: {self.criterion} {self.value:.6g} of {self.n_instances} "
             f"instances{left}; the best of all models with probability {self.probability:.2f}\n"
+            f"{infeasible}"
             f"take {self.params}"
         )
 
@@ -128,6 +138,12 @@ def recommend(
     row = _first_of_the_best(found)
     best = found.models[row]
     known = bool(found.posteriors)
+    if best.violation > 0.0:
+        warnings.warn(
+            f"No model of the study {study.study_name!r} is feasible: the recommended one "
+            f"violates its constraints by {best.violation:.6g}.",
+            stacklevel=2,
+        )
     return Recommendation(
         params=dict(best.latest.params),
         number=best.latest.number,
@@ -137,6 +153,7 @@ def recommend(
         n_instances=best.n_instances,
         n_missing=int(found.n_missing()[row]),
         criterion=target.criteria[0].name,
+        violation=best.violation,
     )
 
 

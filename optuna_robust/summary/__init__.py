@@ -3,6 +3,7 @@
 from optuna_robust.summary._confirmation import confirmation_parts
 from optuna_robust.summary._confirmation import confirmed_value
 from optuna_robust.summary._confirmation import is_usable
+from optuna_robust.summary._confirmation import none_feasible
 from optuna_robust.summary._confirmation import none_usable
 from optuna_robust.summary._confirmation import search_value
 from optuna_robust.summary._confirmation import trainings_of
@@ -39,6 +40,7 @@ __all__ = [
     "exact_params",
     "is_usable",
     "n_failures",
+    "none_feasible",
     "none_usable",
     "number",
     "ranked_otherwise",

@@ -51,6 +51,7 @@ def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> l
 
 def _confirmed_models(result: ConfirmationResult, searched_by: str | None) -> Table:
     """Return a table of the confirmed models, in the order of the search."""
+    is_constrained = any(model.violation > 0.0 for model in result.models)
     header = ["model", "trial", "search", "confirmed", "interval", "optimism", "P(best)"]
     rows = [
         (
@@ -62,12 +63,16 @@ def _confirmed_models(result: ConfirmationResult, searched_by: str | None) -> Ta
             number(model.optimism, 3),
             f"{model.probability_best:.2f}",
             *([str(len(result.failures.get(position, {})))] if result.failures else []),
+            *([number(model.violation)] if is_constrained else []),
             short_params(model.params),
         )
         for position, model in enumerate(result.models)
     ]
     failed = ["failed"] if result.failures else []
-    return Table((*header, *failed, "params"), tuple(rows), frozenset({"interval", "params"}))
+    violation = ["violation"] if is_constrained else []
+    return Table(
+        (*header, *failed, *violation, "params"), tuple(rows), frozenset({"interval", "params"})
+    )
 
 
 def _best_confirmed(result: ConfirmationResult) -> str:
@@ -79,6 +84,8 @@ def _best_confirmed(result: ConfirmationResult) -> str:
         f"Best: trial {best.index} with {confirmed_value(result, best)} on fresh instances, "
         f"{exact_params(best.params)}."
     )
+    if best.violation > 0.0:
+        text += f" {none_feasible(best)}"
     if len(result.models) > 1:
         text += f" As the best of {len(result.models)}, this value is again slightly optimistic."
     return text
@@ -96,6 +103,14 @@ def none_usable(result: ConfirmationResult) -> str:
         f"No confirmed model is usable: even the best, trial {best.index}, has "
         f"{confirmed_value(result, best)} on "
         f"{counted(len(result.instance_numbers), 'fresh instance')}."
+    )
+
+
+def none_feasible(best: ConfirmedModel) -> str:
+    """Say that even the best of the confirmed models violates constraints."""
+    return (
+        "No confirmed model is feasible: even the best violates its constraints by "
+        f"{number(best.violation)}."
     )
 
 

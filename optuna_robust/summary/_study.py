@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 def trial_counts(found: StudyReport) -> str:
     """Say how many trials there are in each state."""
+    infeasible = f" ({found.n_infeasible} infeasible)" if found.n_infeasible else ""
     counts = ", ".join(
-        f"{n} {state}" for state, n in found.n_trials.items() if n or state != "waiting"
+        f"{n} {state}{infeasible if state == 'complete' else ''}"
+        for state, n in found.n_trials.items()
+        if n or state != "waiting"
     )
     return f"Trials: {counts}."
 
@@ -61,8 +64,13 @@ def best_heading(found: StudyReport) -> str:
         return f"The best {len(found.best)} of {counted(found.n_best, 'complete trial')}:"
     if found.n_best:
         return ""
-    if found.n_trials["complete"]:
-        return "No complete trial is feasible."
+    if found.least_infeasible is not None:
+        trial = found.least_infeasible
+        return (
+            "No complete trial is feasible: the best of them, "
+            f"trial {trial.number}, violates its constraints by "
+            f"{number(trials.total_violation(trial))}."
+        )
     return "No trial is complete yet."
 
 

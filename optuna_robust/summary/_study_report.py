@@ -48,6 +48,9 @@ class StudyReport:
         directions: ``"minimize"`` or ``"maximize"``, for each objective.
         value_names: What each of its trials' values is.
         n_trials: Number of trials by state.
+        n_infeasible: Number of complete trials that violate constraints.
+        least_infeasible: Where no complete trial is feasible, the one that violates its
+            constraints least.
         is_robust: Whether trials have several instances each.
         n_trainings: Instances that the trials trained; one for an ordinary trial.
         n_reused: Instances that they took from a store.
@@ -71,6 +74,8 @@ class StudyReport:
     directions: tuple[str, ...]
     value_names: tuple[str, ...]
     n_trials: dict[str, int]
+    n_infeasible: int
+    least_infeasible: FrozenTrial | None
     is_robust: bool
     n_trainings: int
     n_reused: int
@@ -108,6 +113,7 @@ class StudyReport:
             "directions": list(self.directions),
             "value_names": list(self.value_names),
             "n_trials": self.n_trials,
+            "n_infeasible": self.n_infeasible,
             "is_robust": self.is_robust,
             "n_trainings": self.n_trainings,
             "n_reused": self.n_reused,
@@ -155,11 +161,16 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
     counts = Counter(trial.state for trial in everything)
     own = [trial for trial in everything if trial.number not in continued]
     n_spared = _n_spared(own, settings)
+    complete = [trial for trial in own if trial.state == TrialState.COMPLETE]
+    infeasible = [trial for trial in complete if not trials.is_feasible(trial)]
+    least = min(infeasible, key=trials.total_violation, default=None)
     return StudyReport(
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
         n_trials={name: counts[state] for state, name in _STATES.items()},
+        n_infeasible=len(infeasible),
+        least_infeasible=least if len(infeasible) == len(complete) else None,
         is_robust=any(map(trials.is_recorded, everything)),
         n_trainings=trials.n_spent_by(everything),
         n_reused=trials.n_reused_by(everything),

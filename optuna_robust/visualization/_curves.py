@@ -182,6 +182,7 @@ def _of_values(
         finished=np.ones(n_models, dtype=np.bool_),
         n_run=np.full(n_models, n_instances, dtype=np.intp),
         fates=("complete",) * n_models,
+        violations=np.zeros(n_models),
         n_instances=n_instances,
         common_instances=True,
         direction=direction,

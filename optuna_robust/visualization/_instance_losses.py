@@ -70,9 +70,9 @@ def plot_instance_losses(
 
     Look for boxes that are low *and* narrow (in a study that maximises: high). Models that were
     evaluated to the end come first, by the criterion (diamonds), then pruned ones by how far they
-    got. A loss far off the others, and a failed instance, is a triangle at the edge, a criterion
-    there is an open diamond; the hover text says what it is. An instance stands at the same place
-    in every box.
+    got, and infeasible ones last. A loss far off the others, and a failed instance, is a triangle
+    at the edge, a criterion there is an open diamond; the hover text says what it is. An instance
+    stands at the same place in every box.
 
     Example:
         >>> import optuna

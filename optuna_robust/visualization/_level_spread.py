@@ -227,7 +227,8 @@ def _confirmed(
             for each, value in ((level, of_level), (spread, of_spread))
         ]
         of = f"n = {n_fresh} fresh instances" + (f", values as of {n}" if n < n_fresh else "")
-        title = f"<b>{models.noun} {model.index}, confirmed</b>"
+        infeasible = "" if model.violation == 0.0 else ", but infeasible"
+        title = f"<b>{models.noun} {model.index}, confirmed{infeasible}</b>"
         hover = "<br>".join([title, *told, of, *_style.params_lines(model.params)])
         if not np.isnan([of_level, of_spread]).any():
             found.append(_Confirmed(model.index, of_level, of_spread, hover))

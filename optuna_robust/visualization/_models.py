@@ -54,6 +54,7 @@ class Models:
         finished: Which models were evaluated to the end, and may be chosen, ``(n_models,)``.
         n_run: How many instances of every model ran, dropped ones too, ``(n_models,)``.
         fates: What became of every model, in a few words.
+        violations: By how much every model violates its constraints, ``(n_models,)``.
         n_instances: How many instances a model has that is evaluated to the end.
         common_instances: Whether an instance is the same for all models.
         direction: ``"minimize"`` or ``"maximize"``.
@@ -73,6 +74,7 @@ class Models:
     finished: npt.NDArray[np.bool_]
     n_run: npt.NDArray[np.intp]
     fates: tuple[str, ...]
+    violations: FloatArray
     n_instances: int
     common_instances: bool
     direction: str
@@ -109,7 +111,8 @@ class Models:
 
         Those that were evaluated to the end come first, by the criterion, at equal numbers of
         instances if some of them dropped instances; then the others by how far they got, since
-        criteria of different numbers of instances cannot be compared.
+        criteria of different numbers of instances cannot be compared. Infeasible models come
+        last, those first that violate their constraints least.
         """
         scores = self.criterion.score(self.oriented)
         compared = self.finished & ~np.isnan(scores)
@@ -120,7 +123,7 @@ class Models:
         places[rank_models(scores)] = np.arange(len(scores))
         chosen = np.arange(len(scores)) == self.selected
         got = np.where(self.finished, 0, self.counts)
-        return np.lexsort((places, -got, ~self.finished, ~chosen))
+        return np.lexsort((places, -got, ~self.finished, self.violations, ~chosen))
 
     @property
     def best(self) -> int | None:
@@ -133,10 +136,10 @@ class Models:
     @property
     def group_names(self) -> tuple[str, str]:
         """What finished models are called, and the others."""
-        if self.noun == "model":
-            return "survivor", "removed"
-        feasible = all("infeasible" not in fate for fate in self.fates)
-        return "complete", "pruned" if feasible else "pruned or infeasible"
+        finished, others = (
+            ("survivor", "removed") if self.noun == "model" else ("complete", "pruned")
+        )
+        return finished, f"{others} or infeasible" if self.violations.any() else others
 
     def values(self, criterion: Criterion) -> FloatArray:
         """Return a criterion of every model in the user's orientation; a spread is positive."""
@@ -157,6 +160,7 @@ class Models:
             finished=self.finished[list(rows)],
             n_run=self.n_run[list(rows)],
             fates=tuple(self.fates[row] for row in rows),
+            violations=self.violations[list(rows)],
             selected=None if self.selected is None else kept.get(self.selected),
         )
 
@@ -225,10 +229,8 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
     found = trials.comparable_trials(study)
     sign = _sign(study, names)
     instances, oriented = trials.losses_matrix(found, sign)
-    finished = np.array(
-        [trial.state == TrialState.COMPLETE and trials.is_feasible(trial) for trial in found],
-        dtype=np.bool_,
-    )
+    violations = np.array([trials.total_violation(trial) for trial in found], dtype=np.float64)
+    complete = np.array([trial.state == TrialState.COMPLETE for trial in found], dtype=np.bool_)
     counts = np.count_nonzero(~np.isnan(oriented), axis=1)
     if loss_name is None and len(study.directions) == 1 and study.metric_names:
         loss_name = study.metric_names[0]
@@ -239,7 +241,7 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
         params=tuple(trial.params for trial in found),
         losses=sign * oriented,
         instances=instances,
-        finished=finished,
+        finished=complete & (violations == 0.0),
         n_run=np.array(
             # A list of losses holds dropped instances, too.
             [
@@ -248,7 +250,8 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
             ],
             dtype=np.intp,
         ),
-        fates=tuple(_fate(trial) for trial in found),
+        fates=tuple(map(_fate, found, violations.tolist())),
+        violations=violations,
         n_instances=int(settings.get("n_instances") or counts.max(initial=0)),
         common_instances=not settings.get("reshuffle", False),
         direction=direction,
@@ -263,19 +266,23 @@ def _of_selection(
     result: SelectionResult, wanted: Criterion | None, loss_name: str | None
 ) -> Models:
     n_models, n_columns = result.losses.shape
-    removed = {row: (step.step, why) for step in result.steps for row, why in step.removed.items()}
+    removed = result.removals
+    violations = np.array(result.violations)
     return Models(
         noun="model",
         numbers=tuple(range(n_models)),
         params=result.models,
         losses=result.losses,
         instances=tuple(range(n_columns)),
-        finished=np.isin(np.arange(n_models), result.survivors),
+        finished=np.isin(np.arange(n_models), result.survivors) & (violations == 0.0),
         n_run=np.count_nonzero(~np.isnan(result.losses), axis=1),
         fates=tuple(
-            f"removed in wave {removed[row][0]}: {removed[row][1]}" if row in removed else "kept"
+            f"removed in wave {removed[row][0]}: {removed[row][1]}"
+            if row in removed
+            else f"kept{_infeasible(violations[row])}"
             for row in range(n_models)
         ),
+        violations=violations,
         n_instances=int(result.settings.get("n_instances") or n_columns),
         common_instances=not result.settings.get("reshuffle", False),
         direction=result.direction,
@@ -316,8 +323,12 @@ def _default_name(direction: str) -> str:
     return "loss" if direction == "minimize" else "objective value"
 
 
-def _fate(trial: Any) -> str:
-    if trial.state == TrialState.PRUNED:
-        why = trial.user_attrs.get(trials.STOPPED)
-        return f"pruned: {why}" if why else "pruned"
-    return "complete" if trials.is_feasible(trial) else "complete, but infeasible"
+def _fate(trial: Any, violation: float) -> str:
+    if trial.state != TrialState.PRUNED:
+        return f"complete{_infeasible(violation)}"
+    why = trial.user_attrs.get(trials.STOPPED)
+    return f"pruned{_infeasible(violation)}" + (f": {why}" if why else "")
+
+
+def _infeasible(violation: float) -> str:
+    return f", but infeasible by {violation:.4g}" if violation > 0.0 else ""

@@ -36,6 +36,7 @@ class _Confirmed(NamedTuple):
     high: float
     optimism: float
     is_best: bool
+    is_feasible: bool
     hover: str
 
 
@@ -177,6 +178,7 @@ def _of_model(
         high=high,
         optimism=model.optimism,
         is_best=place == confirmation.best_index,
+        is_feasible=model.violation == 0.0,
         hover="<br>".join(
             [
                 f"<b>{noun} {model.index}</b>",
@@ -189,6 +191,11 @@ def _of_model(
                 *([f"confirmed mean {_style.number(value)}"] if once else []),
                 f"confirmed {criterion} {_style.number(turned * model.value)}",
                 f"n = {counted(_n(confirmation, place), 'fresh instance')}",
+                *(
+                    [f"infeasible: it violates its constraints by {model.violation:.4g}"]
+                    if model.violation > 0.0
+                    else []
+                ),
                 _optimism_text(model),
                 f"the best of them with probability {model.probability_best:.2f}",
                 *_style.params_lines(model.params),
@@ -304,10 +311,17 @@ def _optimism_traces(info: _OptimismInfo, scale: _style.Scale, sign: int) -> lis
         )
     ]
     best = np.array([m.is_best for m in info.models])
+    feasible = np.array([m.is_feasible for m in info.models])
     edge_symbol = "triangle-right" if sign > 0 else "triangle-left"
     groups = (
-        ("fresh instances", ~best & ~off, _style.CONFIRMED, "diamond"),
-        ("fresh instances, the best", best & ~off, _style.BEST, "diamond"),
+        ("fresh instances", ~best & feasible & ~off, _style.CONFIRMED, "diamond"),
+        ("fresh instances, infeasible", ~best & ~feasible & ~off, _style.STOPPED, "diamond"),
+        (
+            "fresh instances, the best" + ("" if feasible.any() else "; none is feasible"),
+            best & ~off,
+            _style.BEST,
+            "diamond",
+        ),
         ("fresh instances: off the scale, or failed", off, _style.BLACK, edge_symbol),
         ("search", np.ones(len(best), dtype=np.bool_), "white", "circle"),
     )

@@ -56,6 +56,20 @@ def test_feasible_models_go_before() -> None:
     assert opr.recommend(study).params == study.best_params
 
 
+def test_if_none_is_feasible_it_says_so() -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_constraint("memory", 1.5 - x)
+        return x + 0.1 * float(instance.rng.normal())
+
+    study, _ = search(objective)
+    with pytest.warns(UserWarning, match=r"No model of the study '.*' is feasible"):
+        found = opr.recommend(study)
+    assert found.violation == min(opr.trials.total_violation(trial) for trial in study.trials)
+    assert found.violation == pytest.approx(1.5 - found.params["x"])
+    assert "no model is feasible" in str(found)
+
+
 def test_a_model_that_fails_too_often_is_not_recommended() -> None:
     def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
         n = trial.suggest_int("n", 0, 1)
