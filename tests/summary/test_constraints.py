@@ -95,13 +95,16 @@ def test_a_confirmation_says_that_no_model_is_feasible() -> None:
 
 def test_a_selection_says_who_is_infeasible() -> None:
     models = {"x": list(XS)}
-    text = selection_text(opr.robust_select(Objective(0.5), models, n_instances=4))
+    study = optuna.create_study()
+    result = opr.robust_select(Objective(0.5), models, n_instances=4, study=study)
+    text = selection_text(result, study)
     assert "4 models (counted from 0), 2 of them infeasible" in text
     assert "Best: model 2" in text
     with pytest.warns(UserWarning, match="No model is feasible"):
-        result = opr.robust_select(Objective(1.5), models, n_instances=4)
+        study = optuna.create_study()
+        result = opr.robust_select(Objective(1.5), models, n_instances=4, study=study)
     said = "No model is feasible: even the best violates its constraints by 0.8."
-    assert said in selection_text(result)
+    assert said in selection_text(result, study)
 
 
 def test_a_column_of_the_dashboard_tells_violations() -> None:
