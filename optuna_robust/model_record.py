@@ -25,7 +25,7 @@ class ModelRecord:
     """What came of a model's instances, in their order.
 
     Attributes:
-        losses: As a trial keeps them: a number, ``"worst"``, or None for one that does not count.
+        losses: As a trial keeps them, see ``trials.LOSSES``; None for one that does not count.
         seconds: How long each took.
         failures: Why instances failed, by instance number.
         user_attrs: User attributes that instances set, by instance number.
@@ -35,7 +35,7 @@ class ModelRecord:
         n_reused: Instances that were taken from a store, or from an earlier trial.
     """
 
-    losses: list[float | str | None] = field(default_factory=list)
+    losses: list[float | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     user_attrs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -47,16 +47,22 @@ class ModelRecord:
     _worst_violation: float = field(default=0.0, init=False)
 
     @classmethod
-    def of_trial(cls, trial: FrozenTrial) -> ModelRecord:
+    def of_trial(cls, trial: FrozenTrial, sign: int) -> ModelRecord:
         """Return the account of an earlier trial; its instances are not trained again.
 
         A trial of an ordinary objective was trained once: its value is the loss of instance 0.
+
+        Args:
+            trial:
+                The trial.
+            sign:
+                -1 if the study maximises, else 1.
         """
         attrs = trial.user_attrs
         recorded = trials.is_recorded(trial)
-        losses = list(attrs[trials.LOSSES] if recorded else trial.values or [])
+        losses = attrs[trials.LOSSES] if recorded else trial.values or []
         return cls(
-            losses,
+            [trials.recordable(loss, sign) for loss in losses],
             list(attrs.get(trials.SECONDS, [0.0] * len(losses))),
             {int(number): why for number, why in attrs.get(trials.FAILURES, {}).items()},
             {int(number): own for number, own in attrs.get(trials.INSTANCE_ATTRS, {}).items()},
@@ -67,7 +73,11 @@ class ModelRecord:
         )
 
     def add(
-        self, trained: Trained, on_failure: str, computed_constraints: Sequence[float] = ()
+        self,
+        trained: Trained,
+        on_failure: str,
+        sign: int,
+        computed_constraints: Sequence[float] = (),
     ) -> None:
         """Take the next instance into account.
 
@@ -76,14 +86,17 @@ class ModelRecord:
                 The instance.
             on_failure:
                 ``"worst"`` or ``"drop"``; one whose objective raised TrialPruned never counts.
+            sign:
+                -1 if the study maximises, else 1.
             computed_constraints:
                 Those of the instance that the sampler of a study computes.
         """
         outcome, number = trained.outcome, len(self.losses)
-        loss: float | str | None = outcome.loss
+        loss = outcome.loss
         if outcome.failure is not None:
             self.failures[number] = outcome.failure
-            loss = trials.WORST if on_failure == "worst" and not outcome.pruned else None
+            counts = on_failure == "worst" and not outcome.pruned
+            loss = trials.worst_loss(sign) if counts else None
         self.losses.append(loss)
         self.seconds.append(round(outcome.seconds, 6))
         self.n_reused += trained.reused

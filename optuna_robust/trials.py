@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import math
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-# User attributes of a trial. Losses are a list over instance numbers, as the objective returned
-# them; null is a dropped instance.
+# User attributes of a trial. Losses are a list of numbers over instance numbers, as the objective
+# returned them. Null is an instance that does not count. JSON has no infinity, which only Python
+# reads back: one that counts as the worst has the largest float there is,
+# 1.7976931348623157e308, negative in a study that maximises; see :func:`worst_loss`.
 LOSSES = "robust:losses"
 SECONDS = "robust:seconds"
 FAILURES = "robust:failures"
@@ -64,9 +67,6 @@ FRESH = "robust:fresh_instances"
 # Numbers of the trials that have notes of ours in the dashboard.
 FINALISTS = "robust:finalists"
 
-# Stands in the list of losses for a failed instance that counts as the worst.
-WORST = "worst"
-
 _BY_PRUNER = re.compile(r"\w+ stopped it after \d+ instances?\.")
 _CONSTRAINT = "constraints:"  # Trial.set_constraint keeps them so
 
@@ -97,13 +97,61 @@ def oriented_losses(trial: FrozenTrial, sign: int) -> dict[int, float]:
     }
 
 
+def worst_loss(sign: int) -> float:
+    """Return the loss that the user attribute ``robust:losses`` has for a failed instance.
+
+    Example:
+        >>> from optuna_robust.trials import worst_loss
+        >>> worst_loss(1)
+        1.7976931348623157e+308
+
+    Args:
+        sign:
+            -1 if the study maximises, else 1.
+    """
+    return sign * sys.float_info.max
+
+
+def is_worst(loss: float | str) -> bool:
+    """Return True if a loss of ``robust:losses`` is that of a failed instance.
+
+    Version 0.1.0 wrote the string ``"worst"``.
+    """
+    return isinstance(loss, str) or abs(loss) >= sys.float_info.max
+
+
+def recordable(loss: float | str | None, sign: int) -> float | None:
+    """Return a loss as ``robust:losses`` holds it; None for one that does not count."""
+    if loss is None:
+        return None
+    return worst_loss(sign) if is_worst(loss) or math.isnan(float(loss)) else float(loss)
+
+
 def oriented_from_record(losses: Sequence[float | str | None], sign: int) -> dict[int, float]:
     """Return the losses of the user attribute ``robust:losses``, to be minimised."""
     return {
-        number: math.inf if isinstance(loss, str) else sign * loss
+        number: math.inf if is_worst(loss) else sign * float(loss)
         for number, loss in enumerate(losses)
         if loss is not None
     }
+
+
+def recorded_losses(trial: FrozenTrial) -> list[float | None] | None:
+    """Return ``robust:losses``, infinite where an instance failed; None if there are none.
+
+    None in the list stands for an instance that does not count.
+    """
+    if not is_recorded(trial):
+        return None
+    return [
+        None if loss is None else _infinite_if_worst(loss) for loss in trial.user_attrs[LOSSES]
+    ]
+
+
+def _infinite_if_worst(loss: float | str) -> float:
+    if isinstance(loss, str):
+        return math.inf
+    return math.copysign(math.inf, loss) if is_worst(loss) else loss
 
 
 def summary_attrs(

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import json
 import math
+import warnings
 
 import numpy as np
 import optuna
+from optuna.distributions import IntDistribution
+from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 from optuna.trial import TrialState
 import pytest
 
+import optuna_robust as opr
+from optuna_robust import RobustnessSampler
 from optuna_robust.trials import by_pruner
 from optuna_robust.trials import comparable_trials
 from optuna_robust.trials import continued_numbers
@@ -16,6 +22,7 @@ from optuna_robust.trials import losses_matrix
 from optuna_robust.trials import n_spent_by
 from optuna_robust.trials import n_trainings
 from optuna_robust.trials import oriented_losses
+from optuna_robust.trials import worst_loss
 
 
 def trial_with(losses: list[object], **kwargs: object) -> optuna.trial.FrozenTrial:
@@ -24,8 +31,49 @@ def trial_with(losses: list[object], **kwargs: object) -> optuna.trial.FrozenTri
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_recorded_losses_are_oriented(sign: int) -> None:
-    trial = trial_with([0.5, "worst", None, -0.25], intermediate_values={0: 9.0})
-    assert oriented_losses(trial, sign) == {0: sign * 0.5, 1: math.inf, 3: sign * -0.25}
+    for worst in (worst_loss(sign), "worst"):  # version 0.1.0 wrote the string
+        trial = trial_with([0.5, worst, None, -0.25], intermediate_values={0: 9.0})
+        assert oriented_losses(trial, sign) == {0: sign * 0.5, 1: math.inf, 3: sign * -0.25}
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("failure", [RuntimeError("diverged"), math.nan, math.inf])
+def test_recorded_losses_are_numbers(direction: str, failure: object) -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        trial.suggest_float("x", 0, 1)
+        if instance.number == 1 and isinstance(failure, Exception):
+            raise failure
+        return failure if instance.number == 1 else 0.123456  # type: ignore[return-value]
+
+    study = optuna.create_study(direction=direction)
+    study.optimize(opr.MultiInstanceObjective(objective, 4, criterion="median"), n_trials=2)
+    sign = -1 if direction == "maximize" else 1
+    for trial in study.trials:
+        losses = trial.user_attrs["robust:losses"]
+        assert [round(loss, 3) for loss in losses] == [0.123, worst_loss(sign), 0.123, 0.123]
+        assert sign * losses[1] > sign * losses[0]
+        # Any reader of JSON takes them.
+        assert json.loads(json.dumps(losses, allow_nan=False)) == losses
+        assert oriented_losses(trial, sign)[1] == math.inf
+        assert trial.user_attrs["robust:failures"].keys() == {"1"}
+
+
+def test_losses_of_a_study_of_version_0_1_are_written_as_numbers_when_it_goes_on() -> None:
+    search = RobustnessSampler(RandomSampler(seed=0))
+    study = optuna.create_study(sampler=search)
+    wrapped = opr.MultiInstanceObjective(lambda trial: trial.suggest_int("n", 0, 0), 3)
+    study.add_trial(
+        create_trial(
+            state=TrialState.PRUNED,
+            params={"n": 0},
+            distributions={"n": IntDistribution(0, 0)},
+            user_attrs={"robust:losses": [0.5, "worst"], "robust:failures": {"1": "E: no"}},
+        )
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study.optimize(wrapped, n_trials=1)
+    assert study.trials[1].user_attrs["robust:losses"] == [0.5, worst_loss(1), 0.0]
 
 
 @pytest.mark.parametrize("sign", [1, -1])

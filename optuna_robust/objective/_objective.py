@@ -94,7 +94,9 @@ class MultiInstanceObjective:
     ``study.best_trial`` is always fully evaluated. The trial's user attributes ``robust:losses``,
     ``robust:seconds`` and ``robust:failures`` hold what was seen, and ``robust:criterion``,
     ``robust:median``, ``robust:spread`` (the interquartile range), ``robust:n_instances`` and
-    ``robust:n_failures`` sum it up in numbers that the dashboard sorts by.
+    ``robust:n_failures`` sum it up in numbers that the dashboard sorts by. A failed instance that
+    counts as the worst has the loss 1.7976931348623157e308 (``sys.float_info.max``; negative in a
+    study that maximises), since JSON has no infinity; one that does not count is None.
 
     A model is as feasible as its worst instance: of each constraint that instances set by
     ``trial.set_constraint``, the trial has the greatest value. A ``constraints_func`` of the

@@ -48,7 +48,7 @@ class TrialRun:
 
     def take_over(self, earlier: FrozenTrial) -> None:
         """Go on with the instances of an earlier trial of the same model."""
-        self.record = ModelRecord.of_trial(earlier)
+        self.record = ModelRecord.of_trial(earlier, self.judge.sign)
         self._write(self.record.running_attrs())
 
     @property
@@ -82,7 +82,8 @@ class TrialRun:
     def add(self, trained: Trained, on_failure: str) -> None:
         """Take the next instance into account, and report it."""
         number = self.n_instances
-        self.record.add(trained, on_failure, self._computed_constraints(trained.outcome))
+        computed = self._computed_constraints(trained.outcome)
+        self.record.add(trained, on_failure, self.judge.sign, computed)
         for key, value in trained.outcome.system_attrs.items():
             self.trial.storage.set_trial_system_attr(self.trial._trial_id, key, value)
         self._write(self.record.running_attrs())

@@ -291,7 +291,7 @@ class Race:
             self.oriented = np.pad(self.oriented, ((0, 0), (0, 1)), constant_values=np.nan)
         record = self.records[model]
         computed = self._computed_constraints(model, record, trained.outcome)
-        record.add(trained, self._options.on_failure, computed)
+        record.add(trained, self._options.on_failure, self._options.sign, computed)
         self.oriented[model, number] = record.oriented(self._options.sign).get(number, np.nan)
         self._warn_if_identical(model)
         return outcome.failure if outcome.pruned else None

@@ -130,7 +130,7 @@ class StudyReport:
                     "spread": trial.user_attrs.get(trials.SPREAD),
                     "n_instances": n_instances(trial),
                     "n_failures": n_failures(trial),
-                    "losses": trial.user_attrs.get(trials.LOSSES),
+                    "losses": trials.recorded_losses(trial),
                     "params": trial.params,
                 }
                 for trial in self.best

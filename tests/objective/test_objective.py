@@ -17,6 +17,7 @@ import torch
 from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import RobustnessPruner
+from optuna_robust.trials import worst_loss
 from tests.objectives import from_table
 from tests.objectives import losses_of
 from tests.objectives import noisy
@@ -232,7 +233,7 @@ def test_attributes_hold_what_was_seen(storage: optuna.storages.BaseStorage) -> 
         MultiInstanceObjective(from_table({0: [4.0, 1.0, math.nan, 3.0]}), 4), n_trials=1
     )
     attrs = study.trials[0].user_attrs
-    assert attrs["robust:losses"] == [4.0, 1.0, "worst", 3.0]
+    assert attrs["robust:losses"] == [4.0, 1.0, worst_loss(1), 3.0]
     assert attrs["robust:failures"] == {"2": "the objective returned nan"}
     assert len(attrs["robust:seconds"]) == attrs["robust:n_instances"] == 4
     assert attrs["robust:median"] == 3.5

@@ -18,6 +18,7 @@ from optuna_robust import Instance
 from optuna_robust import InstanceStore
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import RobustnessPruner
+from optuna_robust.trials import worst_loss
 from tests.objectives import losses_of
 from tests.objectives import noisy
 from tests.objectives import study_of
@@ -124,7 +125,7 @@ def test_failures_are_the_instances_own() -> None:
     study = study_of()
     study.optimize(MultiInstanceObjective(Listed(fails), 4, criterion="median"), n_trials=1)
     assert study.trials[0].user_attrs["robust:failures"] == {"1": "the objective returned nan"}
-    assert study.trials[0].user_attrs["robust:losses"][1] == "worst"
+    assert study.trials[0].user_attrs["robust:losses"][1] == worst_loss(1)
 
 
 def test_a_wrong_number_of_losses_is_raised_at_the_first_call() -> None:

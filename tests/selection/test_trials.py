@@ -20,6 +20,7 @@ from optuna_robust import InstanceStore
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import robust_select
 from optuna_robust import SelectionResult
+from optuna_robust.trials import worst_loss
 from tests.objectives import noisy
 
 
@@ -99,7 +100,7 @@ def test_attributes_hold_what_was_seen(study: optuna.Study) -> None:
     assert losses == {
         0: [4.0, 1.0, 2.0],
         1: [0.5, 0.1, 0.2],
-        2: [9.0, 8.0, "worst"],
+        2: [9.0, 8.0, worst_loss(1)],
         3: [5.0, None],
         4: [3.5, 3.0, 3.2],
     }
