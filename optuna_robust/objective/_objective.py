@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
+import functools
 from functools import partial
 import threading
 from typing import Any
@@ -30,6 +31,8 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.evaluation import Evaluator
+from optuna_robust.evaluation import InstanceTrial
+from optuna_robust.evaluation import ModelTrial
 from optuna_robust.evaluation import Outcome
 from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
@@ -70,6 +73,10 @@ if TYPE_CHECKING:
 
 
 _REPORTS = ("criterion", "loss")
+_IS_WRAPPED = (
+    "objective must be what the MultiInstanceObjective was made of: the wrapper itself trains "
+    "several instances at each call."
+)
 
 
 class MultiInstanceObjective:
@@ -195,6 +202,7 @@ class MultiInstanceObjective:
         store: InstanceStore | None = None,
         instances_per_call: int | None = None,
     ) -> None:
+        check_unwrapped(objective)
         self._evaluator = Evaluator(objective, seed_function)
         self._n_instances = check_n_instances(n_instances)
         self._criterion = None if criterion is None else get_criterion(criterion)
@@ -303,6 +311,8 @@ class MultiInstanceObjective:
 
     def _begin(self, trial: Trial) -> Judge:
         """Begin a trial, and return how it is judged."""
+        if isinstance(trial, (InstanceTrial, ModelTrial)):
+            raise TypeError(_IS_WRAPPED)
         study = getattr(trial, "study", None)
         if study is None:
             raise TypeError(
@@ -452,10 +462,20 @@ def check_unwrapped(objective: object) -> None:
     """Check that an objective trains one instance.
 
     Raises:
-        TypeError: If it is a :class:`MultiInstanceObjective`, which trains several.
+        TypeError: If it is a :class:`MultiInstanceObjective`, which trains several, a partial or a
+            method of one, or if it decorates one.
     """
-    if isinstance(objective, MultiInstanceObjective):
-        raise TypeError(
-            "objective must be what the MultiInstanceObjective was made of: the wrapper itself "
-            "trains several instances at each call."
-        )
+    inner: object = objective
+    seen: set[int] = set()
+    while inner is not None and id(inner) not in seen:
+        if isinstance(inner, MultiInstanceObjective):
+            raise TypeError(_IS_WRAPPED)
+        seen.add(id(inner))
+        inner = _inside(inner)
+
+
+def _inside(objective: object) -> object:
+    """Return what a callable calls, if that can be seen; else None."""
+    if isinstance(objective, functools.partial):
+        return objective.func
+    return getattr(objective, "__wrapped__", None) or getattr(objective, "__self__", None)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 import itertools
 from typing import Any
 from typing import TYPE_CHECKING
@@ -33,10 +34,12 @@ class ModelSet:
     Attributes:
         params: Hyperparameters of every model.
         distributions: What each was drawn from; empty where that is not known yet.
+        is_product: Whether they are of a grid or a search space: each has all names.
     """
 
     params: tuple[dict[str, Any], ...]
     distributions: tuple[dict[str, BaseDistribution], ...] = field(repr=False)
+    is_product: bool = False
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -132,11 +135,10 @@ def _from_grid(grid: Mapping[str, object]) -> ModelSet:
         axes.append(list(values))
         if not axes[-1]:
             raise ValueError(f"The grid's {name!r} has no values.")
-    return _merged(
-        _without_distributions(
-            dict(zip(grid, values, strict=True)) for values in itertools.product(*axes)
-        )
+    models = _without_distributions(
+        dict(zip(grid, values, strict=True)) for values in itertools.product(*axes)
     )
+    return replace(_merged(models), is_product=True)
 
 
 def _sampled(
@@ -144,7 +146,8 @@ def _sampled(
 ) -> ModelSet:
     study = optuna.create_study(sampler=sampler)
     drawn = [plain(study.ask(dict(space)).params) for _ in range(n_models)]
-    return _merged(ModelSet(tuple(drawn), (dict(space),) * n_models))
+    models = _merged(ModelSet(tuple(drawn), (dict(space),) * n_models))
+    return replace(models, is_product=True)
 
 
 def _from_study(study: Study, n_models: int | None) -> ModelSet:

@@ -48,12 +48,14 @@ from optuna_robust.selection._arguments import expected_instances
 from optuna_robust.selection._arguments import informed_rule
 from optuna_robust.selection._arguments import is_maximised
 from optuna_robust.selection._models import model_set
+from optuna_robust.selection._models import ModelSet
 from optuna_robust.selection._race import Race
 from optuna_robust.selection._race import RaceOptions
 from optuna_robust.selection._result import SelectionResult
 from optuna_robust.selection._result import Step
 from optuna_robust.selection._study import kept_study
 from optuna_robust.selection._study import study_seen
+from optuna_robust.selection._suggested import check_suggested
 from optuna_robust.selection._trials import SelectionTrials
 from optuna_robust.study_settings import check_settings
 from optuna_robust.study_settings import Settings
@@ -228,7 +230,8 @@ def robust_select(
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range, unknown, or does not fit the others, the store
             or the study; before anything is trained. Or the objective asks for a hyperparameter
-            that a model does not have, or from a range in which its value is not.
+            that a model does not have, or from a range in which its value is not; or (when each
+            model has an instance) it suggests a name of a grid or a search space for no model.
         RuntimeError: If the objective raised ``TrialPruned`` for every model.
     """
     check_unwrapped(objective)
@@ -351,7 +354,7 @@ def robust_select(
             callbacks,
             bar,
         )
-        steps = _run(race, told, train_survivors=train_survivors)
+        steps = _run(race, told, chosen_from, train_survivors=train_survivors)
     best = race.best()
     violations = tuple(race.violations().tolist())
     if violations[best] > 0.0:
@@ -414,10 +417,12 @@ class _Told:
                 self.trials.add(model, None)
 
 
-def _run(race: Race, told: _Told, *, train_survivors: bool) -> list[Step]:
-    steps = []
+def _run(race: Race, told: _Told, models: ModelSet, *, train_survivors: bool) -> list[Step]:
+    steps: list[Step] = []
     rest = race.train_survivors() if train_survivors else race.give_the_best_a_value()
     for step in itertools.chain(race.eliminate(), rest):
+        if not steps:  # each model has an instance now
+            check_suggested(models, race.records)
         steps.append(step)
         told.step(step)
     told.survivors(race.alive)

@@ -94,6 +94,91 @@ def test_what_cannot_be_called_so_is_an_error(objective: Any) -> None:
         Evaluator(objective)
 
 
+def passes_on_everything(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def takes_a_trial_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(trial: optuna.Trial) -> Any:
+        return function(trial)
+
+    return wrapper
+
+
+def gives_the_instance(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(trial: optuna.Trial, instance: Instance) -> Any:
+        return function(trial) + instance.number
+
+    return wrapper
+
+
+class Decorated:
+    @passes_on_everything
+    def method(self, trial: optuna.Trial, instance: Instance) -> float:
+        return instance.number
+
+    @passes_on_everything
+    def __call__(self, trial: optuna.Trial, *, instance: Instance) -> float:
+        return instance.number
+
+    @takes_a_trial_only
+    def keeps_it(self, trial: optuna.Trial, instance: Instance) -> float:
+        return instance.number
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss"),
+    [
+        (passes_on_everything(Task().method), 2.0),
+        (passes_on_everything(lambda trial: trial.number), 3.0),
+        (functools.partial(passes_on_everything(with_data), 1), 2.0),
+        (passes_on_everything(passes_on_everything(lambda trial, instance: instance.number)), 2.0),
+        (Decorated().method, 2.0),
+        (Decorated(), 2.0),
+        # Called as the outer signature allows.
+        (takes_a_trial_only(lambda trial: trial.number), 3.0),
+        (takes_a_trial_only(lambda trial, instance=5: instance), 5.0),
+        (gives_the_instance(lambda trial: trial.number), 5.0),
+    ],
+    ids=[
+        "method",
+        "unchanged",
+        "partial",
+        "twice",
+        "decorated method",
+        "decorated callable",
+        "trial only",
+        "default",
+        "outer",
+    ],
+)
+def test_a_decorated_objective_is_called_as_its_decorator_allows(
+    objective: Callable[..., Any], loss: float
+) -> None:
+    assert evaluate(objective).loss == loss
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        takes_a_trial_only(with_instance_given),
+        passes_on_everything(takes_a_trial_only(with_instance_given)),
+        functools.partial(takes_a_trial_only(with_instance_given)),
+        takes_a_trial_only(lambda trial, instances: [0.0]),
+    ],
+    ids=["decorator", "decorator inside", "partial", "several"],
+)
+def test_a_decorator_that_keeps_the_instance_is_an_error(objective: Any) -> None:
+    with pytest.raises(TypeError, match="its decorator takes"):
+        Evaluator(objective)
+
+
 def test_a_seed_function_that_cannot_be_called_is_an_error() -> None:
     with pytest.raises(TypeError, match="seed_function must be callable, but was 3"):
         Evaluator(noisy, 3)  # type: ignore[arg-type]

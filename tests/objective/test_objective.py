@@ -16,6 +16,7 @@ import torch
 
 from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
+from optuna_robust import robust_select
 from optuna_robust import RobustnessPruner
 from optuna_robust.trials import worst_loss
 from tests.objectives import from_table
@@ -485,3 +486,43 @@ def test_the_wrapper_pickles() -> None:
     study.optimize(robust, n_trials=1)
     study.optimize(pickle.loads(pickle.dumps(robust)), n_trials=1)
     assert [len(losses) for losses in losses_of(study)] == [3, 3]
+
+
+# --- a wrapper in a wrapper ----------------------------------------------------------------------
+
+
+def decorated_wrapper() -> Callable[..., Any]:
+    inner = MultiInstanceObjective(noisy)
+
+    @functools.wraps(inner)
+    def wrapper(trial: optuna.Trial) -> Any:
+        return inner(trial)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        MultiInstanceObjective(noisy),
+        functools.partial(MultiInstanceObjective(noisy)),
+        MultiInstanceObjective(noisy).__call__,
+        decorated_wrapper(),
+    ],
+    ids=["itself", "partial", "method", "decorated"],
+)
+def test_a_wrapper_in_a_wrapper_is_an_error(wrapped: Any) -> None:
+    for call in (MultiInstanceObjective, lambda each: robust_select(each, [{"x": 0.5}])):
+        with pytest.raises(TypeError, match="what the MultiInstanceObjective was made of"):
+            call(wrapped)
+
+
+def test_a_wrapper_that_is_called_by_an_objective_is_an_error() -> None:
+    study = study_of()
+    inner = MultiInstanceObjective(noisy)
+
+    def objective(trial: optuna.Trial) -> Any:
+        return inner(trial) + 1.0
+
+    with pytest.raises(TypeError, match="what the MultiInstanceObjective was made of"):
+        study.optimize(MultiInstanceObjective(objective), n_trials=1)
