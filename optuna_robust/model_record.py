@@ -28,6 +28,7 @@ class ModelRecord:
         losses: As a trial keeps them, see ``trials.LOSSES``; None for one that does not count.
         seconds: How long each took.
         failures: Why instances failed, by instance number.
+        failure_kinds: Type and place of these.
         user_attrs: User attributes that instances set, by instance number.
         constraints: A model is as feasible as its worst instance.
         distributions: What the objective suggested from, if the study does not know.
@@ -43,6 +44,7 @@ class ModelRecord:
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     system_attrs: dict[str, Any] = field(default_factory=dict)
     n_reused: int = 0
+    failure_kinds: dict[int, str] = field(default_factory=dict)
     _worst: int = field(default=-1, init=False)
     _worst_violation: float = field(default=0.0, init=False)
 
@@ -70,6 +72,9 @@ class ModelRecord:
                 trials.named_constraints(trial), tuple(trial.system_attrs.get("constraints") or ())
             ),
             n_reused=len(losses),
+            failure_kinds={
+                int(i): kind for i, kind in attrs.get(trials.FAILURE_KINDS, {}).items()
+            },
         )
 
     def add(
@@ -95,6 +100,7 @@ class ModelRecord:
         loss = outcome.loss
         if outcome.failure is not None:
             self.failures[number] = outcome.failure
+            self.failure_kinds[number] = str(outcome.kind)
             counts = on_failure == "worst" and not outcome.pruned
             loss = trials.worst_loss(sign) if counts else None
         self.losses.append(loss)
@@ -128,6 +134,9 @@ class ModelRecord:
         attrs: dict[str, Any] = {trials.LOSSES: list(self.losses)}
         if self.failures:
             attrs[trials.FAILURES] = {str(number): why for number, why in self.failures.items()}
+            attrs[trials.FAILURE_KINDS] = {
+                str(number): kind for number, kind in self.failure_kinds.items()
+            }
         if self.n_reused:
             attrs[trials.N_REUSED] = self.n_reused
         if self.constraints:

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.failures import kind_of
 from optuna_robust.wording import counted
 
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 LOSSES = "robust:losses"
 SECONDS = "robust:seconds"
 FAILURES = "robust:failures"
+# Type and place of these, such as "ValueError at train.py:12".
+FAILURE_KINDS = "robust:failure_kinds"
 INSTANCE_ATTRS = "robust:instance_attrs"
 STOPPED = "robust:stopped"
 N_INSTANCES = "robust:n_instances"
@@ -152,6 +155,13 @@ def _infinite_if_worst(loss: float | str) -> float:
     if isinstance(loss, str):
         return math.inf
     return math.copysign(math.inf, loss) if is_worst(loss) else loss
+
+
+def failure_kinds(trial: FrozenTrial) -> list[str]:
+    """Return the kind of each failure of a trial's instances, as far as it is known."""
+    reasons = trial.user_attrs.get(FAILURES, {})
+    kinds = trial.user_attrs.get(FAILURE_KINDS, {})
+    return [str(kinds.get(number, kind_of(str(reasons[number])))) for number in reasons]
 
 
 def summary_attrs(

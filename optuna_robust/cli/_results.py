@@ -20,11 +20,13 @@ from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import detectable_difference
 from optuna_robust.summary import exact_params
+from optuna_robust.summary import failures_of
 from optuna_robust.summary import number
 from optuna_robust.summary import settings_text
 from optuna_robust.summary import short_params
 from optuna_robust.summary import shown_sign
 from optuna_robust.summary import study_cost
+from optuna_robust.summary import study_failures
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import Table
 from optuna_robust.summary import trainings_of
@@ -43,10 +45,10 @@ def study_text(found: StudyReport, storage: str) -> str:
         storage:
             The study's storage, as the user named it.
     """
-    settings = printable(settings_text(found))
+    settings, failures = printable(settings_text(found)), printable(study_failures(found))
     parts = [
         printable(f"Study {found.study!r} ({', '.join(found.directions)})"),
-        trial_counts(found) + "\n" + study_cost(found) + (f"\n{settings}" if settings else ""),
+        "\n".join(filter(None, [trial_counts(found), study_cost(found), failures, settings])),
         best_heading(found),
         table_text(best_trials(found)) if found.best else "",
         detectable_difference(found) if found.best else "",
@@ -115,7 +117,7 @@ def selection_text(result: SelectionResult, study: Study) -> str:
     ]
     if len(result.survivors) > 1:
         parts += [f"{len(result.survivors)} models are left:", _survivors(result, numbers)]
-    return "\n\n".join([*parts, trainings_of(result), best])
+    return "\n\n".join([*parts, trainings_of(result), printable(failures_of(result)), best])
 
 
 def _advice(found: StudyReport, storage: str) -> str:

@@ -47,6 +47,7 @@ from optuna_robust.criteria import rank_models
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import link_artifacts
+from optuna_robust.failures import count_kinds
 from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
@@ -343,6 +344,7 @@ def _result(
         confidence=confidence,
         direction=search.direction,
         stopped_early=fresh.n_instances < n_instances,
+        failure_kinds=count_kinds(fresh.kinds),
     )
 
 

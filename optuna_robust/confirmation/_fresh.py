@@ -58,6 +58,7 @@ class Fresh:
         self._user_attrs: list[dict[str, Any]] = [{} for _ in candidates]
         self.drops = drops
         self.failures: dict[int, dict[int, str]] = {}
+        self.kinds: list[str] = []
         self.n_trainings, self.n_reused, self.seconds = 0, 0, 0.0
 
     @property
@@ -90,6 +91,7 @@ class Fresh:
             loss, number = outcome.loss, job.instance.number
             if loss is None:
                 self.failures.setdefault(row, {})[number] = str(outcome.failure)
+                self.kinds.append(str(outcome.kind))
                 self._losses[row].append(math.nan if self.drops else math.inf)
             else:
                 self._losses[row].append(self._sign * loss)

@@ -72,6 +72,8 @@ class KeptInstances:
         """Return what is kept of an instance; user attributes if constraints come from them."""
         kept: list[Any] = [outcome.loss, outcome.failure, outcome.seconds]
         attrs = outcome.user_attrs if ComputedConstraints(self.study) else {}
+        if outcome.failure_kind is not None:
+            return [*kept, outcome.constraints, attrs, outcome.failure_kind]
         return [*kept, outcome.constraints, attrs] if outcome.constraints or attrs else kept
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -127,6 +129,7 @@ def _outcome(
     seconds: float,
     constraints: Mapping[str, float] | None = None,
     user_attrs: Mapping[str, Any] | None = None,
+    failure_kind: str | None = None,
 ) -> Outcome:
     return Outcome(
         loss,
@@ -134,6 +137,7 @@ def _outcome(
         seconds=seconds,
         constraints=dict(constraints or {}),
         user_attrs=dict(user_attrs or {}),
+        failure_kind=failure_kind,
     )
 
 

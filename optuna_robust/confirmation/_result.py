@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
 import json
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,8 @@ class ConfirmationResult:
         confidence: Nominal coverage of the intervals.
         direction: ``"minimize"`` or ``"maximize"``.
         stopped_early: Whether the order was clear before all instances were trained.
+        failure_kinds: How many instances failed of each kind (type and place of the exception),
+            the most frequent first.
     """
 
     best_params: dict[str, Any]
@@ -125,6 +128,7 @@ class ConfirmationResult:
     confidence: float
     direction: str
     stopped_early: bool
+    failure_kinds: dict[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Say what was found in a few lines."""
@@ -136,7 +140,8 @@ class ConfirmationResult:
             f"{counted(len(self.instance_numbers), 'fresh instance')}, "
             f"optimism={best.optimism:.3g}, best of {len(self.models)} with probability "
             f"{best.probability_best:.2g}, {infeasible}"
-            f"n_trainings={self.n_trainings}, n_reused={self.n_reused})"
+            f"n_trainings={self.n_trainings}, n_reused={self.n_reused}, "
+            f"failures={self.failure_kinds})"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from optuna_robust.summary import search_value
 from optuna_robust.summary import settings_text
 from optuna_robust.summary import shown_value
 from optuna_robust.summary import study_cost
+from optuna_robust.summary import study_failures
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import trial_counts
 from optuna_robust.summary import unconfirmed
@@ -51,7 +52,7 @@ def study_note(found: StudyReport, figures: Iterable[MainFigure]) -> str:
     """Return what is said of a study, as Markdown."""
     parts = [
         "## Robust search",
-        escaped(trial_counts(found)) + " " + escaped(study_cost(found)),
+        " ".join(map(escaped, (trial_counts(found), study_cost(found), study_failures(found)))),
         f"### {escaped(best_heading(found).rstrip(':.'))}" if best_heading(found) else "",
         markdown_table(best_trials(found)) if found.best else "",
         escaped(detectable_difference(found)) if found.best else "",

@@ -6,6 +6,9 @@ from optuna_robust.evaluation._evaluator import Evaluator
 from optuna_robust.evaluation._evaluator import Job
 from optuna_robust.evaluation._evaluator import Key
 from optuna_robust.evaluation._evaluator import Outcome
+from optuna_robust.evaluation._fault import Fault
+from optuna_robust.evaluation._fault import fault_of
+from optuna_robust.evaluation._fault import programming_error
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._instance_trial import ModelKnown
 from optuna_robust.evaluation._model_trial import ModelMismatchError
@@ -24,6 +27,7 @@ __all__ = [
     "AmbiguousChoicesError",
     "AttributeValueError",
     "Evaluator",
+    "Fault",
     "InstanceTrial",
     "Job",
     "Key",
@@ -37,6 +41,8 @@ __all__ = [
     "can_give",
     "canonical_params",
     "canonical_value",
+    "fault_of",
     "global_seed",
     "link_artifacts",
+    "programming_error",
 ]

@@ -22,10 +22,14 @@ from optuna.exceptions import OptunaError
 from optuna.exceptions import TrialPruned
 
 from optuna_robust.evaluation._batch_trial import BatchTrial
+from optuna_robust.evaluation._fault import Fault
+from optuna_robust.evaluation._fault import fault_of
+from optuna_robust.evaluation._fault import forget_frames
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._model_trial import ModelTrial
 from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._study_view import StudyView
+from optuna_robust.failures import kind_of
 from optuna_robust.model_key import model_key
 from optuna_robust.objective_identity import objective_identity
 from optuna_robust.objective_identity import ObjectiveIdentity
@@ -92,7 +96,9 @@ class Outcome:
         constraints: Constraints that the objective set.
         distributions: What the objective suggested from; empty if it is kept elsewhere.
         system_attrs: What integrations wrote to the trial's storage; likewise.
-        error: The exception of a failure, if it was one and is at hand.
+        error: The exception of a failure, as long as it may be raised.
+        fault: What is kept of it.
+        in_worker: Whether a worker trained the instance, not this process.
     """
 
     loss: float | None
@@ -105,6 +111,22 @@ class Outcome:
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     system_attrs: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = field(default=None, compare=False)
+    fault: Fault | None = field(default=None, compare=False)
+    in_worker: bool = field(default=False, compare=False)
+
+    @property
+    def kind(self) -> str | None:
+        """Type and place of a failure, as far as it is known; None if it did not fail."""
+        if self.fault is not None:
+            return self.fault.kind
+        return None if self.failure is None else kind_of(self.failure)
+
+    def without_error(self) -> Outcome:
+        """Return the outcome without its exception, and free what the objective's frames hold."""
+        if self.error is None:
+            return self
+        forget_frames(self.error)
+        return replace(self, error=None)
 
 
 class Evaluator:
@@ -202,6 +224,7 @@ class Evaluator:
             views = [view]
         failure: str | None = None
         error: Exception | None = None
+        fault: Fault | None = None
         pruned = False
         losses = [math.nan] * len(views)
         try:
@@ -213,6 +236,7 @@ class Evaluator:
             raise
         except Exception as raised:
             failure, error = f"{type(raised).__name__}: {raised}", raised
+            fault = fault_of(raised)
         seconds = (time.perf_counter() - start) / len(views)
         return [
             Outcome(
@@ -226,6 +250,7 @@ class Evaluator:
                 view.own_distributions,
                 view.own_system_attrs,
                 error,
+                fault,
             )
             for each, loss in zip(views, losses, strict=True)
         ]

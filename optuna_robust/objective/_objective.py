@@ -56,6 +56,7 @@ from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import InProcess
 from optuna_robust.parallel import InstancePool
 from optuna_robust.parallel import make_workers
+from optuna_robust.parallel import RunFailures
 from optuna_robust.parallel import Together
 from optuna_robust.parallel import Trained
 from optuna_robust.parallel import Workers
@@ -226,7 +227,6 @@ class MultiInstanceObjective:
                 check_min_instances(each, self._n_instances)
         if criterion is not None and returns is not None:
             raise ValueError("Give either criterion or returns, not both.")
-        self._succeeded = False
         self._told: set[str] = set()
         self._reset()
 
@@ -286,14 +286,13 @@ class MultiInstanceObjective:
             may_be_known=self._store is not None,
         )
         for trained in instances:
-            self._succeeded = self._succeeded or pool.succeeded
             self._take(run, trained)
             yield
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out processes, and what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_judges", "_workers"):
+        for name in ("_lock", "_judges", "_workers", "_failures"):
             del state[name]
         return state
 
@@ -305,6 +304,7 @@ class MultiInstanceObjective:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._workers: Workers | None = None
+        self._failures: weakref.WeakKeyDictionary[Study, RunFailures] = weakref.WeakKeyDictionary()
         self._judges: weakref.WeakKeyDictionary[Study, tuple[BasePruner, Judge]] = (
             weakref.WeakKeyDictionary()
         )
@@ -387,10 +387,11 @@ class MultiInstanceObjective:
     def _pool(self, trial: Trial) -> InstancePool:
         """Return what trains the instances of a trial after the first one."""
         workers: Workers
-        if self._n_jobs == 1 and self._executor is None:
-            workers = self._this_process(trial)
-        else:
-            with self._lock:
+        with self._lock:
+            failures = self._failures.setdefault(trial.study, RunFailures())
+            if self._n_jobs == 1 and self._executor is None:
+                workers = self._this_process(trial)
+            else:
                 if self._workers is None:
                     self._workers = make_workers(self._evaluator, self._n_jobs, self._executor)
                 workers = self._workers
@@ -398,7 +399,8 @@ class MultiInstanceObjective:
             workers,
             self._store,
             raise_failures=self._on_failure == "raise",
-            succeeded=self._succeeded,
+            failures=failures,
+            train_here=lambda job: self._train_here(trial, [job.instance])[0],
         )
 
     def _this_process(self, trial: Trial) -> Workers:

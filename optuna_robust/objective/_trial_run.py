@@ -38,6 +38,7 @@ class TrialRun:
         inherited = trial.user_attrs
         for name, nothing in (
             (trials.FAILURES, {}),
+            (trials.FAILURE_KINDS, {}),
             (trials.INSTANCE_ATTRS, {}),
             (trials.N_REUSED, 0),
             (trials.STOPPED, {}),

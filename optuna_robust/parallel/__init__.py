@@ -1,5 +1,6 @@
 """Many instances: where they are trained, and the pool that hands them out in order."""
 
+from optuna_robust.parallel._failures import RunFailures
 from optuna_robust.parallel._open import check_store
 from optuna_robust.parallel._open import open_pool
 from optuna_robust.parallel._pool import InstancePool
@@ -21,6 +22,7 @@ __all__ = [
     "InProcess",
     "InstancePool",
     "LokyWorkers",
+    "RunFailures",
     "Together",
     "Trained",
     "Workers",

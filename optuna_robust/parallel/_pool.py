@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from itertools import takewhile
@@ -24,6 +26,9 @@ import warnings
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Key
 from optuna_robust.evaluation import Outcome
+from optuna_robust.parallel._failures import described
+from optuna_robust.parallel._failures import is_programming_error
+from optuna_robust.parallel._failures import RunFailures
 from optuna_robust.parallel._together import Together
 from optuna_robust.parallel._workers import Workers
 
@@ -66,7 +71,10 @@ class InstancePool:
     Results are kept as soon as they come, and handed out in the order in which they were asked
     for, so that nothing depends on which worker is the faster. Exceptions are raised until an
     instance has succeeded, so that a typo does not run for hours; then they are failures of the
-    model. Failures that would be raised are not kept, so that the objective can be mended.
+    model. Of workers' exceptions that holds once a worker has succeeded: until then, an instance
+    that failed there is trained here, too, and the worker's exception is raised if it succeeds.
+    Programming errors are always raised. Failures that would be raised are not kept, so that the
+    objective can be fixed; an exception that is not raised is forgotten, with its frames.
 
     Args:
         workers:
@@ -75,8 +83,10 @@ class InstancePool:
             Keeps them; None: nothing is kept, and a job's number stands for its model.
         raise_failures:
             Raise every failure.
-        succeeded:
-            Whether an instance has succeeded in this run.
+        failures:
+            What the run knows of its failures. Default: nothing yet.
+        train_here:
+            Trains an instance in this process, if workers train the others.
         phase:
             Of the instances. If some of it have succeeded in the store, this run goes on with
             another, and its first failures are not raised: they may be the models' own.
@@ -88,14 +98,16 @@ class InstancePool:
         store: InstanceStore | None,
         *,
         raise_failures: bool = False,
-        succeeded: bool = False,
+        failures: RunFailures | None = None,
+        train_here: Callable[[Job], Outcome] | None = None,
         phase: Phase = "search",
     ) -> None:
         self._workers = workers
         self._together = workers if isinstance(workers, Together) else None
         self._store = store
         self._raise_failures = raise_failures
-        self.succeeded = succeeded
+        self._failures = RunFailures() if failures is None else failures
+        self._train_here = train_here
         goes_on = store is not None and store.has_success(phase)
         self._patience = _PATIENCE if goes_on else 1
         self._queue: deque[Job] = deque()
@@ -327,14 +339,15 @@ class InstancePool:
         failure = f"its worker process died {deaths} times: {error}"
         died = RuntimeError(failure)
         died.__cause__ = error
-        self._keep(job, Outcome(None, failure, error=died))
+        self._keep(job, Outcome(None, failure, error=died, in_worker=True))
 
     def _keep(self, job: Job, outcome: Outcome) -> None:
         key = self._key(job)
         self._seconds += outcome.seconds
         self._n_timed += 1
-        trained = Trained(job, outcome, reused=False)
-        if outcome.failure is not None and not outcome.pruned and self._may_raise(outcome):
+        may_raise = outcome.failure is not None and self._may_raise(outcome)
+        trained = Trained(job, outcome if may_raise else outcome.without_error(), reused=False)
+        if may_raise:
             self._unkept[key] = trained
         elif self._store is not None and not self._store.record(job, outcome):
             self._queue.append(job)  # taken over: what the other worker finds counts
@@ -342,48 +355,69 @@ class InstancePool:
         self._trained[key] = trained
 
     def _may_raise(self, outcome: Outcome) -> bool:
-        return self._raise_failures or (outcome.error is not None and not self.succeeded)
+        if outcome.pruned:
+            return False
+        if self._raise_failures or is_programming_error(outcome):
+            return True
+        return outcome.error is not None and not self._failures.may_be_the_models(outcome)
 
     def _handed_out(self, key: Key) -> Trained:
         trained = self._trained[key]
-        outcome = trained.outcome
-        if outcome.failure is None:
-            if not trained.reused and not self.succeeded:
-                self._succeed()
-        elif not outcome.pruned:
-            if self._raise_failures:
-                raise outcome.error or ValueError(self._told(trained))
-            if not trained.reused and self._may_raise(outcome):
-                self._bear(trained)
-        return self._trained.pop(key)
+        if trained.outcome.failure is not None:
+            self._check_failure(key, trained)
+        elif not trained.reused and not self._failures.may_be_the_models(trained.outcome):
+            self._succeed(trained.outcome)
+        del self._trained[key]
+        return replace(trained, outcome=trained.outcome.without_error())
 
-    def _succeed(self) -> None:
+    def _succeed(self, outcome: Outcome) -> None:
         """Take the failures before the first success for the models' own."""
-        self.succeeded = True
-        if self._raise_failures:
-            return
+        self._failures.succeed(outcome)
+        for key, each in list(self._unkept.items()):
+            if not self._may_raise(each.outcome):
+                self._keep_after_all(key, each)
+
+    def _keep_after_all(self, key: Key, trained: Trained) -> None:
         if self._store is not None:
-            for each in self._unkept.values():
-                self._store.record(each.job, each.outcome)
-        self._unkept = {}
+            self._store.record(trained.job, trained.outcome)
+        self._unkept.pop(key, None)
+
+    def _check_failure(self, key: Key, trained: Trained) -> None:
+        """Raise a failure, or show it if it is the model's."""
+        outcome = trained.outcome
+        if outcome.pruned or (trained.reused and not self._raise_failures):
+            return
+        if self._raise_failures or is_programming_error(outcome):
+            raise outcome.error or ValueError(described(trained.job, outcome))
+        if self._may_raise(outcome):
+            if outcome.fault is not None and self._failures.here and self._train_here is not None:
+                self._check_worker(trained, self._train_here)
+                self._keep_after_all(key, trained)
+            else:
+                self._bear(trained)
+        self._failures.show(trained.job, outcome)
+
+    def _check_worker(self, trained: Trained, train_here: Callable[[Job], Outcome]) -> None:
+        """Raise the failure of a worker before its first success, unless this process has it."""
+        error = trained.outcome.error
+        if error is not None and train_here(trained.job).failure is None:
+            error.add_note(
+                f"{described(trained.job, trained.outcome)} This process trains it without a "
+                "failure, and no worker has succeeded yet: the workers lack something, such as a "
+                "file, a module, memory or a device."
+            )
+            raise error
 
     def _bear(self, trained: Trained) -> None:
         """Raise a failure before the first success, unless a run that goes on may have some."""
         self._patience -= 1
+        told = described(trained.job, trained.outcome)
         if self._patience <= 0:
-            raise trained.outcome.error or ValueError(self._told(trained))
+            raise trained.outcome.error or ValueError(told)
         warnings.warn(
-            f"{self._told(trained)} Nothing has succeeded in this run yet: if the objective was "
-            "changed since the last one, stop and mend it.",
+            f"{told} Nothing has succeeded in this run yet: if the objective was changed since "
+            "the last one, stop and fix it.",
             stacklevel=2,
-        )
-
-    @staticmethod
-    def _told(trained: Trained) -> str:
-        job = trained.job
-        return (
-            f"Instance {job.instance.number} of trial {job.number}, {dict(job.params)}: "
-            f"{trained.outcome.failure}."
         )
 
     def _keep_late(self, job: Job, future: Future[Outcome]) -> None:

@@ -24,6 +24,7 @@ from optuna_robust.arguments import check_count
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
+from optuna_robust.evaluation import programming_error
 from optuna_robust.parallel._together import Together
 from optuna_robust.process import Process
 from optuna_robust.process import this_process
@@ -359,7 +360,7 @@ def _end_with(parent: Process) -> None:
 def _evaluate(digest: str, payload: bytes | None, job: Job) -> Outcome:
     import cloudpickle  # noqa: PLC0415
 
-    outcome = _evaluator(digest, payload).evaluate(job)
+    outcome = replace(_evaluator(digest, payload).evaluate(job), in_worker=True)
     if outcome.error is None:
         return outcome
     # loky sends classes of __main__, too; other executors' means are not known.
@@ -390,11 +391,15 @@ def _restore_start_method() -> None:
 
 
 def _sendable(error: Exception, dumps: Callable[[object], bytes]) -> Exception:
-    """Return an exception that can be sent, with its traceback as a note."""
+    """Return a copy of an exception that can be sent, with its traceback as a note.
+
+    The copy knows no frames, which would live as long as it.
+    """
     text = "".join(traceback.format_exception(error))
+    copy: Exception
     try:
-        pickle.loads(dumps(error))
+        copy = pickle.loads(dumps(error))
     except Exception:
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-    error.add_note(f"In a worker process:\n{text}")
-    return error
+        copy = programming_error(error) or RuntimeError(f"{type(error).__name__}: {error}")
+    copy.add_note(f"In a worker process:\n{text}")
+    return copy

@@ -29,6 +29,7 @@ from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import detectable_difference
 from optuna_robust.summary import shown_sign
+from optuna_robust.summary import study_failures
 from optuna_robust.summary import study_report
 from optuna_robust.summary import StudyReport
 from optuna_robust.summary import unreadable
@@ -110,6 +111,7 @@ def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None
         _confirmation(found),
         _figures(figures),
         f"<h2>What it cost</h2>\n{table(costs(found))}",
+        paragraph(study_failures(found)) if found.is_robust else "",
         f"<h2>What the numbers do not say</h2>\n{bullets(caveats(found))}",
         f"<h2>Settings, seeds and versions</h2>\n{table(origins(found, study))}",
         *(f"<script>{script}</script>" for script in scripts),

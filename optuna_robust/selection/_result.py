@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
 import json
 import math
 from pathlib import Path
@@ -73,6 +74,8 @@ class SelectionResult:
             empty store trains.
         seconds: Seconds that all trainings took, added up, those of the store included.
         failures: Why instances failed: by model, by instance number.
+        failure_kinds: How many instances failed of each kind (type and place of the exception),
+            the most frequent first.
         criterion: Name of the criterion.
         rule: Name of the elimination rule.
         tolerance: How much worse than the best a model may be, by the race.
@@ -101,6 +104,7 @@ class SelectionResult:
     settings: dict[str, Any]
     violations: tuple[float, ...]
     tolerance: float = 0.0
+    failure_kinds: dict[str, int] = field(default_factory=dict)
 
     @property
     def best_value(self) -> float:
@@ -150,7 +154,8 @@ class SelectionResult:
             f"{self.criterion}={self.best_value:.6g} of "
             f"{counted(self.best_n_instances, 'instance')}, {survivors} survive, "
             f"{'' if self.is_feasible else 'none is feasible, '}"
-            f"rule={self.rule!r}, n_trainings={self.n_trainings}, n_reused={self.n_reused})"
+            f"rule={self.rule!r}, n_trainings={self.n_trainings}, n_reused={self.n_reused}, "
+            f"failures={self.failure_kinds})"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
+from optuna_robust.failures import count_kinds
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import Instance
@@ -390,6 +391,9 @@ def robust_select(
         },
         violations=violations,
         tolerance=getattr(eliminates, "tolerance", 0.0),
+        failure_kinds=count_kinds(
+            kind for record in race.records for kind in record.failure_kinds.values()
+        ),
     )
 
 

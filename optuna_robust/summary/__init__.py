@@ -2,6 +2,7 @@
 
 from optuna_robust.summary._confirmation import confirmation_parts
 from optuna_robust.summary._confirmation import confirmed_value
+from optuna_robust.summary._confirmation import failures_of
 from optuna_robust.summary._confirmation import is_usable
 from optuna_robust.summary._confirmation import none_feasible
 from optuna_robust.summary._confirmation import none_usable
@@ -14,6 +15,7 @@ from optuna_robust.summary._study import ranked_otherwise
 from optuna_robust.summary._study import settings_text
 from optuna_robust.summary._study import shown_value
 from optuna_robust.summary._study import study_cost
+from optuna_robust.summary._study import study_failures
 from optuna_robust.summary._study import trial_counts
 from optuna_robust.summary._study import unconfirmed
 from optuna_robust.summary._study import unreadable
@@ -38,6 +40,7 @@ __all__ = [
     "confirmed_value",
     "detectable_difference",
     "exact_params",
+    "failures_of",
     "is_usable",
     "n_failures",
     "none_feasible",
@@ -51,6 +54,7 @@ __all__ = [
     "shown_sign",
     "shown_value",
     "study_cost",
+    "study_failures",
     "study_report",
     "trainings_of",
     "trial_counts",

@@ -7,6 +7,9 @@ import math
 from optuna_robust.comparison import Interval
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.confirmation import ConfirmedModel
+from optuna_robust.failures import count_kinds
+from optuna_robust.failures import failures_text
+from optuna_robust.failures import kind_of
 from optuna_robust.selection import SelectionResult
 from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import exact_params
@@ -46,7 +49,7 @@ def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> l
         ]
     if result.stopped_early:
         parts.append(f"Stopped early: {n_instances} instances made the order clear.")
-    return [*parts, trainings_of(result), _best_confirmed(result)]
+    return [*parts, trainings_of(result), failures_of(result), _best_confirmed(result)]
 
 
 def _confirmed_models(result: ConfirmationResult, searched_by: str | None) -> Table:
@@ -147,6 +150,13 @@ def trainings_of(result: ConfirmationResult | SelectionResult) -> str:
         f"{n_trained} trained, {result.n_reused} taken from the store; the {n_all} took "
         f"{result.seconds:.1f} s."
     )
+
+
+def failures_of(result: ConfirmationResult | SelectionResult) -> str:
+    """Return a line about the failed instances of a confirmation or a selection."""
+    reasons = (why for failed in result.failures.values() for why in failed.values())
+    # A result of version 0.1.0 has the reasons only.
+    return failures_text(result.failure_kinds or count_kinds(map(kind_of, reasons)))
 
 
 def _sign(result: ConfirmationResult) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from optuna_robust import trials
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.failures import failures_text
 from optuna_robust.summary._study_report import n_failures
 from optuna_robust.summary._study_report import n_instances
 from optuna_robust.summary._study_report import StudyReport
@@ -43,6 +44,11 @@ def study_cost(found: StudyReport) -> str:
         told.append(f"{found.n_reused} came from a store")
     text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
     return f"{text} {'; '.join(told)}." if told else text
+
+
+def study_failures(found: StudyReport) -> str:
+    """Return a line about failed instances; empty if trials have no instances."""
+    return failures_text(found.failure_kinds) if found.is_robust else ""
 
 
 def settings_text(found: StudyReport) -> str:

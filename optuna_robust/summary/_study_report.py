@@ -17,6 +17,7 @@ from optuna_robust import trials
 from optuna_robust.comparison import detectable_effect
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.failures import count_kinds
 from optuna_robust.model_key import model_key
 from optuna_robust.trials import complete_trials
 
@@ -55,6 +56,8 @@ class StudyReport:
         n_trainings: Instances that the trials trained; one for an ordinary trial.
         n_reused: Instances that they took from a store.
         n_failures: Instances of theirs that failed.
+        failure_kinds: How many of each kind (type and place of the exception), the most frequent
+            first.
         reasons: The most frequent reasons of that, and how often each was.
         n_spared: Instances that its COMPLETE and PRUNED trials did without; None if that is not
             known.
@@ -80,6 +83,7 @@ class StudyReport:
     n_trainings: int
     n_reused: int
     n_failures: int
+    failure_kinds: dict[str, int]
     reasons: tuple[tuple[str, int], ...]
     n_spared: int | None
     n_unpruned: int | None
@@ -118,6 +122,7 @@ class StudyReport:
             "n_trainings": self.n_trainings,
             "n_reused": self.n_reused,
             "n_failures": self.n_failures,
+            "failure_kinds": self.failure_kinds,
             "n_spared": self.n_spared,
             "n_trainings_without_pruning": self.n_unpruned,
             "seconds": self.seconds,
@@ -175,6 +180,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         n_trainings=trials.n_spent_by(everything),
         n_reused=trials.n_reused_by(everything),
         n_failures=sum(map(n_failures, own)),
+        failure_kinds=count_kinds(kind for trial in own for kind in trials.failure_kinds(trial)),
         reasons=_reasons(own),
         n_spared=n_spared,
         n_unpruned=None if n_spared is None else n_spared + sum(map(n_instances, own)),
