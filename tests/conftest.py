@@ -19,6 +19,15 @@ hypothesis.settings.load_profile("repeatable")
 # What is trained here is too small for more, and tests may share their cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What goes through Optuna's logging."""
+    optuna.logging.enable_propagation()
+    yield caplog
+    optuna.logging.disable_propagation()
+
+
 POSTGRESQL_URL = "OPTUNA_ROBUST_POSTGRESQL_URL"
 
 

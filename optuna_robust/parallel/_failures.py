@@ -51,8 +51,8 @@ class RunFailures:
             self._shown.add(kind)
         shown = "" if fault is None else f"\n{fault.traceback.rstrip()}"
         logger.warning(
-            f"{described(job, outcome)} It counts as the model's failure, as on_failure says; "
-            f"more failures of this kind are counted in reports, but not shown.{shown}"
+            f"{described(job, outcome)} It counts as a failure of the model (on_failure). More of "
+            f"this kind are counted in reports, but not shown.{shown}"
         )
 
 

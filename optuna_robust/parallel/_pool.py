@@ -30,6 +30,7 @@ from optuna_robust.parallel._failures import described
 from optuna_robust.parallel._failures import is_programming_error
 from optuna_robust.parallel._failures import RunFailures
 from optuna_robust.parallel._together import Together
+from optuna_robust.parallel._workers import InProcess
 from optuna_robust.parallel._workers import Workers
 
 
@@ -104,6 +105,7 @@ class InstancePool:
     ) -> None:
         self._workers = workers
         self._together = workers if isinstance(workers, Together) else None
+        self._are_apart = not isinstance(workers, (InProcess, Together))
         self._store = store
         self._raise_failures = raise_failures
         self._failures = RunFailures() if failures is None else failures
@@ -314,7 +316,7 @@ class InstancePool:
             except (BrokenExecutor, CancelledError) as error:
                 self._bury(job, error)
             else:
-                self._keep(job, outcome)
+                self._keep(job, replace(outcome, in_worker=self._are_apart))
             del self._running[future]  # not before: what is interrupted is left to close
 
     def _look_elsewhere(self, job: Job, pause: float) -> None:
@@ -437,7 +439,7 @@ class InstancePool:
         if future.cancelled() or future.exception() is not None:
             store.release([job])
             return
-        outcome = future.result()
+        outcome = replace(future.result(), in_worker=self._are_apart)
         if outcome.failure is not None and self._may_raise(outcome):
             store.release([job])
         else:

@@ -360,7 +360,7 @@ def _end_with(parent: Process) -> None:
 def _evaluate(digest: str, payload: bytes | None, job: Job) -> Outcome:
     import cloudpickle  # noqa: PLC0415
 
-    outcome = replace(_evaluator(digest, payload).evaluate(job), in_worker=True)
+    outcome = _evaluator(digest, payload).evaluate(job)
     if outcome.error is None:
         return outcome
     # loky sends classes of __main__, too; other executors' means are not known.

@@ -19,6 +19,7 @@ from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import robust_select
 from optuna_robust.comparison import Interval
+from optuna_robust.summary import confirmation_parts
 from tests.objectives import study_of
 
 
@@ -154,11 +155,19 @@ def test_a_result_with_nonsense_in_it_is_an_error(
 
 
 def test_a_result_that_lacks_something_is_an_error(result: ConfirmationResult) -> None:
-    for name in result.to_dict():
+    for name in result.to_dict().keys() - {"failure_kinds"}:
         plain = result.to_dict()
         del plain[name]
         with pytest.raises(ValueError, match="This is no confirmation"):
             ConfirmationResult.from_dict(plain)
+
+
+def test_a_result_of_version_0_1_has_no_kinds_of_failures(result: ConfirmationResult) -> None:
+    plain = result.to_dict()
+    assert sum(plain.pop("failure_kinds").values()) == 1
+    old = ConfirmationResult.from_dict(plain)
+    assert (old.failures, old.failure_kinds) == (result.failures, {})
+    assert "Failures: 1 instance (1 RuntimeError)." in confirmation_parts(old, None)
 
 
 def test_file_and_back(result: ConfirmationResult, tmp_path: Path) -> None:

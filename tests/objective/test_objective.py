@@ -301,14 +301,14 @@ def test_failures_can_be_raised(outcome: Any) -> None:
 
 def test_exceptions_are_raised_until_an_instance_has_succeeded() -> None:
     robust = MultiInstanceObjective(
-        from_table({0: [NameError("typo")], 1: [1.0, NameError("later"), 2.0]}), 3
+        from_table({0: [NameError("typo")], 1: [1.0, OSError("later"), 2.0]}), 3
     )
     study = study_of()
     with pytest.raises(NameError, match="typo"):
         study.optimize(robust, n_trials=1)
     study.optimize(robust, n_trials=1)
     assert study.trials[1].state == TrialState.COMPLETE
-    assert study.trials[1].user_attrs["robust:failures"] == {"1": "NameError: later"}
+    assert study.trials[1].user_attrs["robust:failures"] == {"1": "OSError: later"}
 
 
 def test_a_trial_with_too_many_failures_is_stopped_with_the_reason() -> None:

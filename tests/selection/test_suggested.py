@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -43,13 +42,6 @@ def test_a_name_that_is_never_suggested_is_an_error_if_instances_are_reused() ->
     for _ in range(2):
         with pytest.raises(ValueError, match="dropuot"):
             robust_select(noisy, {"x": [0.1], "dropuot": [0.1, 0.5]}, n_instances=4, store=store)
-
-
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    optuna.logging.enable_propagation()
-    yield caplog
-    optuna.logging.disable_propagation()
 
 
 def test_a_conditional_space_is_right(logged: pytest.LogCaptureFixture) -> None:
