@@ -97,7 +97,8 @@ class Outcome:
         distributions: What the objective suggested from; empty if it is kept elsewhere.
         system_attrs: What integrations wrote to the trial's storage; likewise.
         error: The exception of a failure, as long as it may be raised.
-        fault: What is kept of it.
+        fault: What is kept of it, in the run that trained the instance.
+        failure_kind: Type and place of the exception; None if it was none, or is not known.
         in_worker: Whether a worker trained the instance, not this process.
     """
 
@@ -113,13 +114,14 @@ class Outcome:
     error: Exception | None = field(default=None, compare=False)
     fault: Fault | None = field(default=None, compare=False)
     in_worker: bool = field(default=False, compare=False)
+    failure_kind: str | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> str | None:
         """Type and place of a failure, as far as it is known; None if it did not fail."""
-        if self.fault is not None:
-            return self.fault.kind
-        return None if self.failure is None else kind_of(self.failure)
+        if self.failure is None:
+            return None
+        return self.failure_kind or kind_of(self.failure)
 
     def without_error(self) -> Outcome:
         """Return the outcome without its exception, and free what the objective's frames hold."""
@@ -251,6 +253,7 @@ class Evaluator:
                 view.own_system_attrs,
                 error,
                 fault,
+                failure_kind=None if fault is None else fault.kind,
             )
             for each, loss in zip(views, losses, strict=True)
         ]

@@ -21,8 +21,9 @@ from optuna_robust.model_key import canonical_json
 
 RUNNING, DONE, FAILED, PRUNED = "running", "done", "failed", "pruned"
 FINISHED = (DONE, FAILED, PRUNED)
-# Stands in the column of user attributes.
+# Stand in the column of user attributes.
 _SYSTEM_ATTRS = "robust:system_attrs"
+_KIND = "robust:failure_kind"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "loss": loss,
         "seconds": outcome.seconds,
         "failure": None if outcome.failure is None else storable(outcome.failure),
-        "user_attrs": _json(_with_system_attrs(outcome)),
+        "user_attrs": _json(_with_others(outcome)),
         "constraints": _json(outcome.constraints),
         "learning_curve": _json(outcome.learning_curve),
         "distributions": distributions_to_json(outcome.distributions),
@@ -174,6 +175,7 @@ def _outcome(columns: Mapping[Any, Any]) -> Outcome:
     curve = json.loads(columns["learning_curve"] or "{}")
     user_attrs = json.loads(columns["user_attrs"] or "{}")
     system_attrs = user_attrs.pop(_SYSTEM_ATTRS, {})
+    kind = user_attrs.pop(_KIND, None)
     return Outcome(
         columns["loss"],
         columns["failure"],
@@ -184,14 +186,18 @@ def _outcome(columns: Mapping[Any, Any]) -> Outcome:
         json.loads(columns["constraints"] or "{}"),
         distributions_from_json(columns["distributions"]),
         system_attrs,
+        failure_kind=kind,
     )
 
 
-def _with_system_attrs(outcome: Outcome) -> dict[str, Any]:
-    """Return the user attributes, among them those that the objective's libraries set."""
-    if not outcome.system_attrs:
-        return outcome.user_attrs
-    return {**outcome.user_attrs, _SYSTEM_ATTRS: outcome.system_attrs}
+def _with_others(outcome: Outcome) -> dict[str, Any]:
+    """Return the user attributes, among them what tables of version 0.1.0 have no columns for."""
+    others: dict[str, Any] = {}
+    if outcome.system_attrs:
+        others[_SYSTEM_ATTRS] = outcome.system_attrs
+    if outcome.failure_kind is not None:
+        others[_KIND] = storable(outcome.failure_kind)
+    return {**outcome.user_attrs, **others}
 
 
 def _json(value: Mapping[Any, Any]) -> str | None:

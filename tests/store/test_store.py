@@ -24,6 +24,7 @@ from optuna.distributions import IntDistribution
 import pytest
 import sqlalchemy as sa
 
+from optuna_robust import robust_select
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import Instance
@@ -571,3 +572,28 @@ def test_a_store_on_disk_can_be_sent_to_another_process(shared_url: str) -> None
     assert not sent.record(job, Outcome(1.0))
     assert store.record(job, Outcome(2.0))
     assert sent.outcomes([job]) == {job.key: Outcome(2.0)}
+
+
+def test_kinds_of_failures_are_kept_apart_from_attributes(url: str, tmp_path: Path) -> None:
+    def fails(trial: optuna.Trial, instance: Instance) -> float:
+        trial.set_user_attr("epochs", 3)
+        if instance.number == 1:
+            raise ValueError("no")
+        return trial.suggest_float("x", 0, 1) + float(instance.rng.normal())
+
+    store = InstanceStore(url)
+    first, again = (
+        robust_select(fails, [{"x": 0.5}], n_instances=3, store=store, train_survivors=True)
+        for _ in range(2)
+    )
+    assert again.n_reused == 3
+    assert again.failure_kinds == first.failure_kinds
+    assert next(iter(first.failure_kinds)).startswith("ValueError at test_store.py:")
+    assert {str(each.outcome.user_attrs) for each in store.instances() if each.outcome} == {
+        "{'epochs': 3}"
+    }
+    store.export_hdf5(tmp_path / "store.h5")
+    other = InstanceStore()
+    other.import_hdf5(tmp_path / "store.h5")
+    reused = robust_select(fails, [{"x": 0.5}], n_instances=3, store=other, train_survivors=True)
+    assert (reused.n_reused, reused.failure_kinds) == (3, first.failure_kinds)
