@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import math
 from typing import Literal
 from typing import TypeAlias
+import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +170,7 @@ def check_min_instances(criterion: Criterion, n_instances: int) -> None:
     """Check that so many instances give a criterion a value.
 
     Raises:
+        TypeError: If it is a callable that does not return a number.
         ValueError: If they do not.
     """
     if criterion.min_instances > n_instances:
@@ -176,6 +178,8 @@ def check_min_instances(criterion: Criterion, n_instances: int) -> None:
             f"n_instances={n_instances} is too few for criterion {criterion.name!r}, which needs "
             f"{criterion.min_instances}."
         )
+    if isinstance(criterion.statistic, _RowByRow):
+        criterion.statistic.check(n_instances)
 
 
 def rank_models(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
@@ -225,7 +229,33 @@ class _RowByRow:
     function: Callable[[FloatArray], float]
 
     def __call__(self, losses: FloatArray) -> FloatArray:
-        return np.array([float(self.function(row)) for row in losses])
+        return np.array([self._number(self.function(row)) for row in losses])
+
+    def check(self, n_instances: int) -> None:
+        """Check that the function returns a number, before anything is trained.
+
+        Raises:
+            TypeError: If it does not, for losses that are made up.
+        """
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = self.function(np.linspace(0.1, 1.0, n_instances))
+        except Exception:  # made-up losses may not be such as it expects
+            return
+        self._number(value)
+
+    def _number(self, value: object) -> float:
+        try:
+            if isinstance(value, (str, bytes)):
+                raise TypeError
+            return float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            name = getattr(self.function, "__name__", type(self.function).__name__)
+            raise TypeError(
+                f"criterion {name!r} must return a number (NaN where it is not defined), but "
+                f"returned {value!r} of type {type(value).__name__}."
+            ) from None
 
 
 def _quantiles(losses: FloatArray, *shares: float) -> list[FloatArray]:

@@ -9,8 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 import numpy as np
+import optuna
 import pytest
 
+import optuna_robust as opr
 from optuna_robust.criteria import CRITERIA
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import get_criterion
@@ -240,6 +242,33 @@ def test_get_criterion_unknown_name_lists_the_known(name):
         get_criterion(name)
     assert f"criterion={name!r} is unknown" in str(error.value)
     assert all(known in str(error.value) for known in NAMES)
+
+
+@pytest.mark.parametrize("returned", [None, "0.5", [0.1, 0.2], np.zeros(2), 1j])
+def test_a_callable_that_returns_no_number_is_an_error_before_anything_is_trained(returned):
+    def objective(trial, instance):
+        pytest.fail("trained")
+
+    def wrong(losses):
+        return returned
+
+    study = optuna.create_study()
+    study.add_trial(optuna.trial.create_trial(value=0.0))
+    for call in (
+        lambda: opr.MultiInstanceObjective(objective, criterion=wrong),
+        lambda: opr.MultiInstanceObjective(objective, returns=("median", wrong)),
+        lambda: opr.robust_select(objective, {"x": [0.1, 0.2]}, criterion=wrong),
+        lambda: opr.confirm(study, objective, criterion=wrong),
+    ):
+        with pytest.raises(TypeError, match="criterion 'wrong' must return a number"):
+            call()
+
+
+def test_a_callable_that_returns_no_number_for_some_losses_is_an_error_then():
+    criterion = get_criterion(lambda losses: losses.mean() if losses.mean() < 1.0 else None)
+    assert criterion([0.5, 0.7]) == 0.6
+    with pytest.raises(TypeError, match=r"criterion '<lambda>' must return .* but returned None"):
+        criterion([5.0, 7.0])
 
 
 @pytest.mark.parametrize("value", [None, 3, ["mean"], 0.5])

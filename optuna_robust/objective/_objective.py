@@ -143,7 +143,9 @@ class MultiInstanceObjective:
             What an instance counts as that raises an exception or returns NaN or infinity:
             ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing (which favours models
             that fail: a spread of fewer losses is smaller), ``"raise"`` an error. Exceptions are
-            raised whatever this says until one instance has succeeded.
+            raised whatever this says until one instance has succeeded, with ``n_jobs`` also one in
+            a worker; NameError, ImportError and SyntaxError, which are no model's fault, always.
+            The first failure of each kind is logged as a warning, with its traceback.
         max_failures:
             A trial is stopped when more than this share of ``n_instances`` failed. Default: 0.5.
         vary:

@@ -189,8 +189,10 @@ def robust_select(
         on_failure:
             What an instance counts as that raises an exception or returns NaN or infinity:
             ``"worst"`` (default) the worst possible loss, ``"drop"`` nothing, ``"raise"`` an
-            error. Exceptions are raised whatever this says until an instance has succeeded. With
-            ``"drop"`` models that fail have fewer losses, which look more stable.
+            error. Exceptions are raised whatever this says until an instance has succeeded, and
+            NameError, ImportError and SyntaxError, which are no model's fault, always. The first
+            failure of each kind is logged as a warning, with its traceback. With ``"drop"``
+            models that fail have fewer losses, which look more stable.
         max_failures:
             A model is removed when more than this share of ``n_instances`` failed.
         vary:
