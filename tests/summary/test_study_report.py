@@ -5,12 +5,21 @@ from optuna.trial import create_trial
 from optuna.trial import TrialState
 import pytest
 
+import optuna_robust as opr
 from optuna_robust import Instance
 from optuna_robust import InstanceStore
 from optuna_robust import MultiInstanceObjective
+from optuna_robust.cli._results import confirmation_text
+from optuna_robust.cli._results import selection_text
+from optuna_robust.cli._results import study_text
+from optuna_robust.dashboard._notes import study_note
+from optuna_robust.report import html_report
 from optuna_robust.summary import best_trials
+from optuna_robust.summary import failures_of
 from optuna_robust.summary import study_cost
+from optuna_robust.summary import study_failures
 from optuna_robust.summary import study_report
+from tests.report.pages import Page
 from tests.searches import robust_study
 
 
@@ -99,3 +108,56 @@ def test_the_top_of_a_report_is_the_best() -> None:
         trial.number for trial in found.best[:2]
     ]
     assert found.top(2).n_best == found.n_best > 2
+
+
+def test_every_report_has_a_line_of_failures(logged: pytest.LogCaptureFixture) -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        if instance.number % 2 and x > 0.4:
+            raise FileNotFoundError("train.npz")
+        return float("nan") if instance.number == 2 else x + 0.1 * float(instance.rng.normal())
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(opr.MultiInstanceObjective(objective, 4, criterion="min"), n_trials=3)
+    line = objective.__code__.co_firstlineno + 3
+    kind = f"FileNotFoundError at test_study_report.py:{line}"
+    found = study_report(study, n_trials=3)
+    assert found.failure_kinds == {kind: 6, "the objective returned nan": 3}
+    assert found.to_dict()["failure_kinds"] == found.failure_kinds
+    said = f"Failures: 9 instances (6 {kind}; 3 the objective returned nan)."
+    assert study_failures(found) == said
+    assert said in study_text(found, "sqlite:///study.db")
+    assert said in Page(html_report(study)).text
+    assert said.replace("_", r"\_") in study_note(found, [])
+
+    result = opr.confirm(study, objective, n_models=1, n_instances=6)
+    said = f"Failures: 4 instances (3 {kind}; 1 the objective returned nan)."
+    assert failures_of(result) in confirmation_text(result, "min")
+    assert failures_of(result).startswith("Failures: ")
+    confirmed = study_report(study, n_trials=3)
+    for text in (
+        study_text(confirmed, "sqlite:///study.db"),
+        Page(html_report(study)).text,
+        study_note(confirmed, []).replace("\\", ""),
+    ):
+        assert failures_of(result) in text
+
+    selected = opr.robust_select(objective, {"x": [0.1, 0.9]}, n_instances=4, criterion="min")
+    assert failures_of(selected) in selection_text(selected)
+    assert kind in failures_of(selected)
+
+
+def test_a_study_without_failures_says_so() -> None:
+    study = optuna.create_study()
+    study.optimize(opr.MultiInstanceObjective(lambda trial: trial.number, 1), n_trials=1)
+    assert "Failures: none." in study_text(study_report(study, n_trials=1), "sqlite:///study.db")
+
+
+def test_failures_of_a_study_of_version_0_1_are_counted_by_type() -> None:
+    study = optuna.create_study()
+    attrs = {
+        "robust:losses": ["worst", "worst", 1.0],
+        "robust:failures": {"0": "ValueError: no", "1": "ValueError: neither"},
+    }
+    study.add_trial(create_trial(value=1.0, user_attrs=attrs))
+    assert study_report(study, n_trials=1).failure_kinds == {"ValueError": 2}
