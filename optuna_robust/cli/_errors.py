@@ -86,6 +86,7 @@ def raised_by_user_code(error: BaseException) -> NoReturn:
 def _end(error: Exception | SystemExit, kept_in: str) -> NoReturn:
     from optuna_robust.evaluation import Evaluator  # noqa: PLC0415
     from optuna_robust.evaluation import ModelMismatchError  # noqa: PLC0415
+    from optuna_robust.parallel import FailurePolicy  # noqa: PLC0415
     from optuna_robust.parallel import InstancePool  # noqa: PLC0415
 
     codes = _codes(error)
@@ -95,9 +96,9 @@ def _end(error: Exception | SystemExit, kept_in: str) -> NoReturn:
         isinstance(error, (TypeError, ValueError)) and not has_begun
     ):
         raise WrongArgument(str(error)) from None
-    # What a worker process raised comes out of the pool.
-    in_pool = bool(codes) and codes[-1].co_filename == InstancePool.train.__code__.co_filename
-    if Evaluator.__call__.__code__ in codes or (has_begun and in_pool):
+    # What a worker process raised comes out of the pool's policy.
+    in_policy = bool(codes) and codes[-1].co_filename == FailurePolicy.check.__code__.co_filename
+    if Evaluator.__call__.__code__ in codes or (has_begun and in_policy):
         _show_traceback(error)
         raise Failure(
             f"the objective failed. Everything that finished is kept in {kept_in}: when it is "

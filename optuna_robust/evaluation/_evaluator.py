@@ -10,9 +10,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
-import functools
 from functools import cached_property
-import inspect
 import math
 import time
 from typing import Any
@@ -28,6 +26,7 @@ from optuna_robust.evaluation._fault import forget_frames
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._model_trial import ModelTrial
 from optuna_robust.evaluation._seeding import global_seed
+from optuna_robust.evaluation._signature import what_it_takes
 from optuna_robust.evaluation._study_view import StudyView
 from optuna_robust.failures import kind_of
 from optuna_robust.model_key import model_key
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
 
 # Model key, phase, instance number, and the model whose own instance it is (-1: common).
 Key = tuple[str, str, int, int]
-
-# What an objective may take beside the trial.
-_INSTANCES = ("instance", "instances")
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ class Evaluator:
         objective: Callable[..., Any],
         seed_function: Callable[[int], object] | None = None,
     ) -> None:
-        self._takes = _what_it_takes(objective)
+        self._takes = what_it_takes(objective)
         self._objective = objective
         if seed_function is not None and not callable(seed_function):
             raise TypeError(f"seed_function must be callable, but was {seed_function!r}.")
@@ -277,67 +273,6 @@ class Evaluator:
 
 def _failure(loss: float) -> str | None:
     return None if math.isfinite(loss) else f"the objective returned {loss}"
-
-
-def _what_it_takes(objective: Callable[..., Any]) -> str | None:
-    """Return which of the parameters an objective has; checks how it is called."""
-    if not callable(objective):
-        raise TypeError(f"objective must be callable, but was {objective!r}.")
-    try:
-        signature = inspect.signature(objective, follow_wrapped=False)
-        inner = inspect.signature(objective)
-    except ValueError:  # some callables written in C have none
-        return None
-    name = getattr(objective, "__name__", objective)
-    taken = [each for each in _INSTANCES if _takes(objective, each)]
-    if len(taken) > 1:
-        raise TypeError(
-            f"objective must take either 'instance' or 'instances', but {name!r} has the "
-            f"signature {signature}."
-        )
-    _check_passed_on(name, signature, inner, taken)
-    try:
-        signature.bind(None, **dict.fromkeys(taken))
-    except TypeError as error:
-        raise TypeError(
-            "objective must be callable as objective(trial), objective(trial, instance=…) or "
-            f"objective(trial, instances=…), but {name!r} has the signature {signature}: {error}."
-        ) from None
-    return taken[0] if taken else None
-
-
-def _takes(objective: Callable[..., Any], name: str) -> bool:
-    """Return True if an objective takes an argument, or passes it on to what it decorates."""
-    parameters = inspect.signature(objective, follow_wrapped=False).parameters
-    if name in parameters:
-        return True
-    decorated = _decorated(objective)
-    passes_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    return passes_on and decorated is not None and _takes(decorated, name)
-
-
-def _decorated(objective: Any) -> Callable[..., Any] | None:
-    """Return the function that an objective decorates; None if it decorates none."""
-    if isinstance(objective, functools.partial):
-        objective = objective.func
-    elif not inspect.isroutine(objective):
-        objective = type(objective).__call__
-    return getattr(objective, "__wrapped__", None)
-
-
-def _check_passed_on(
-    name: object, signature: inspect.Signature, inner: inspect.Signature, taken: Sequence[str]
-) -> None:
-    """Check that a decorator does not keep from its function what that needs."""
-    for each in _INSTANCES:
-        parameter = inner.parameters.get(each)
-        if parameter is None or parameter.default is not parameter.empty or each in taken:
-            continue
-        raise TypeError(
-            f"objective must be callable as objective(trial, {each}=…), since {name!r} has the "
-            f"signature {inner}, but its decorator takes {signature}: let the decorator take and "
-            "pass on **kwargs, or, if it gives the argument itself, have no __wrapped__."
-        )
 
 
 def as_loss(returned: object) -> float:

@@ -1,11 +1,12 @@
 """Many instances: where they are trained, and the pool that hands them out in order."""
 
+from optuna_robust.parallel._failures import FailurePolicy
 from optuna_robust.parallel._failures import RunFailures
 from optuna_robust.parallel._open import check_store
 from optuna_robust.parallel._open import open_pool
 from optuna_robust.parallel._pool import InstancePool
-from optuna_robust.parallel._pool import Trained
 from optuna_robust.parallel._together import Together
+from optuna_robust.parallel._trained import Trained
 from optuna_robust.parallel._workers import check_instances_per_call
 from optuna_robust.parallel._workers import check_workers
 from optuna_robust.parallel._workers import ExecutorWorkers
@@ -19,6 +20,7 @@ from optuna_robust.parallel._workers import Workers
 
 __all__ = [
     "ExecutorWorkers",
+    "FailurePolicy",
     "InProcess",
     "InstancePool",
     "LokyWorkers",

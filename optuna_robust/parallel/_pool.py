@@ -13,7 +13,6 @@ from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import Future
 from concurrent.futures import wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,15 +20,14 @@ from itertools import takewhile
 import logging
 import time
 from typing import TYPE_CHECKING
-import warnings
 
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Key
 from optuna_robust.evaluation import Outcome
-from optuna_robust.parallel._failures import described
-from optuna_robust.parallel._failures import is_programming_error
+from optuna_robust.parallel._failures import FailurePolicy
 from optuna_robust.parallel._failures import RunFailures
 from optuna_robust.parallel._together import Together
+from optuna_robust.parallel._trained import Trained
 from optuna_robust.parallel._workers import InProcess
 from optuna_robust.parallel._workers import Workers
 
@@ -43,27 +41,10 @@ _logger = logging.getLogger(__name__)
 
 # An instance whose worker dies so often is taken to kill it.
 _MAX_DEATHS = 5
-# The failure that is raised in a run that goes on, if none of its instances succeeds before.
-_PATIENCE = 10
 # How long to wait before looking again what other workers did, seconds: first, and at most.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 1.0
 # Quick instances are claimed ahead, so many seconds' worth and so many at most.
 _CLAIM_SECONDS, _MOST_CLAIMS = 0.1, 500
-
-
-@dataclass(frozen=True)
-class Trained:
-    """An instance that is there.
-
-    Attributes:
-        job: Which.
-        outcome: What came of it.
-        reused: Whether this pool did not train it.
-    """
-
-    job: Job
-    outcome: Outcome
-    reused: bool
 
 
 class InstancePool:
@@ -107,11 +88,13 @@ class InstancePool:
         self._together = workers if isinstance(workers, Together) else None
         self._are_apart = not isinstance(workers, (InProcess, Together))
         self._store = store
-        self._raise_failures = raise_failures
-        self._failures = RunFailures() if failures is None else failures
-        self._train_here = train_here
         goes_on = store is not None and store.has_success(phase)
-        self._patience = _PATIENCE if goes_on else 1
+        self._policy = FailurePolicy(
+            RunFailures() if failures is None else failures,
+            raise_all=raise_failures,
+            goes_on=goes_on,
+            train_here=train_here,
+        )
         self._queue: deque[Job] = deque()
         self._running: dict[Future[Outcome], Job] = {}
         # Claimed and not yet submitted; trained and not yet handed out; not yet kept.
@@ -347,7 +330,7 @@ class InstancePool:
         key = self._key(job)
         self._seconds += outcome.seconds
         self._n_timed += 1
-        may_raise = outcome.failure is not None and self._may_raise(outcome)
+        may_raise = self._policy.may_raise(outcome)
         trained = Trained(job, outcome if may_raise else outcome.without_error(), reused=False)
         if may_raise:
             self._unkept[key] = trained
@@ -356,71 +339,23 @@ class InstancePool:
             return
         self._trained[key] = trained
 
-    def _may_raise(self, outcome: Outcome) -> bool:
-        if outcome.pruned:
-            return False
-        if self._raise_failures or is_programming_error(outcome):
-            return True
-        return outcome.error is not None and not self._failures.may_be_the_models(outcome)
-
     def _handed_out(self, key: Key) -> Trained:
         trained = self._trained[key]
         if trained.outcome.failure is not None:
-            self._check_failure(key, trained)
-        elif not trained.reused and not self._failures.may_be_the_models(trained.outcome):
-            self._succeed(trained.outcome)
+            if self._policy.check(trained):
+                self._keep_after_all(key, trained)
+        elif not trained.reused and self._policy.succeed(trained.outcome):
+            for other, each in list(self._unkept.items()):
+                if not self._policy.may_raise(each.outcome):
+                    self._keep_after_all(other, each)
         del self._trained[key]
         return replace(trained, outcome=trained.outcome.without_error())
 
-    def _succeed(self, outcome: Outcome) -> None:
-        """Take the failures before the first success for the models' own."""
-        self._failures.succeed(outcome)
-        for key, each in list(self._unkept.items()):
-            if not self._may_raise(each.outcome):
-                self._keep_after_all(key, each)
-
     def _keep_after_all(self, key: Key, trained: Trained) -> None:
+        """Keep a failure that might have been raised, and is the model's."""
         if self._store is not None:
             self._store.record(trained.job, trained.outcome)
         self._unkept.pop(key, None)
-
-    def _check_failure(self, key: Key, trained: Trained) -> None:
-        """Raise a failure, or show it if it is the model's."""
-        outcome = trained.outcome
-        if outcome.pruned or (trained.reused and not self._raise_failures):
-            return
-        if self._raise_failures or is_programming_error(outcome):
-            raise outcome.error or ValueError(described(trained.job, outcome))
-        if self._may_raise(outcome):
-            if outcome.fault is not None and self._failures.here and self._train_here is not None:
-                self._check_worker(trained, self._train_here)
-                self._keep_after_all(key, trained)
-            else:
-                self._bear(trained)
-        self._failures.show(trained.job, outcome)
-
-    def _check_worker(self, trained: Trained, train_here: Callable[[Job], Outcome]) -> None:
-        """Raise the failure of a worker before its first success, unless this process has it."""
-        error = trained.outcome.error
-        if error is not None and train_here(trained.job).failure is None:
-            error.add_note(
-                f"{described(trained.job, trained.outcome)} This process trains it without a "
-                "failure, and no worker has succeeded yet: the workers lack something, such as a "
-                "file, a module, memory or a device."
-            )
-            raise error
-
-    def _bear(self, trained: Trained) -> None:
-        """Raise a failure before the first success, unless a run that goes on may have some."""
-        self._patience -= 1
-        told = described(trained.job, trained.outcome)
-        if self._patience <= 0:
-            raise trained.outcome.error or ValueError(told)
-        warnings.warn(
-            f"{told} Nothing has succeeded in this run yet: if the objective was changed since "
-            "the last one, stop and fix it.",
-            stacklevel=2,
-        )
 
     def _keep_late(self, job: Job, future: Future[Outcome]) -> None:
         if self._store is None:
@@ -440,7 +375,7 @@ class InstancePool:
             store.release([job])
             return
         outcome = replace(future.result(), in_worker=self._are_apart)
-        if outcome.failure is not None and self._may_raise(outcome):
+        if self._policy.may_raise(outcome):
             store.release([job])
         else:
             store.record(job, outcome)
