@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 
+from optuna_robust.wording import counted
+
 
 _MOST_KINDS = 5
 
@@ -46,4 +48,4 @@ def failures_text(kinds: Mapping[str, int]) -> str:
     shown = [f"{count} {kind}" for kind, count in list(kinds.items())[:_MOST_KINDS]]
     if len(kinds) > _MOST_KINDS:
         shown.append(f"the others of {len(kinds) - _MOST_KINDS} more kinds")
-    return f"Failures: {n} instance{'s' if n > 1 else ''} ({'; '.join(shown)})."
+    return f"Failures: {counted(n, 'instance')} ({'; '.join(shown)})."
