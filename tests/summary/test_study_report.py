@@ -144,8 +144,10 @@ def test_every_report_has_a_line_of_failures() -> None:
     ):
         assert failures_of(result) in text
 
-    selected = opr.robust_select(objective, {"x": [0.1, 0.9]}, n_instances=4, criterion="min")
-    assert failures_of(selected) in selection_text(selected, study)
+    added = optuna.create_study()
+    models = {"x": [0.1, 0.9]}
+    selected = opr.robust_select(objective, models, n_instances=4, criterion="min", study=added)
+    assert failures_of(selected) in selection_text(selected, added)
     assert kind in failures_of(selected)
 
 
