@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from optuna_robust.objective_identity import ObjectiveIdentity
 
 
+# What is kept of an instance at most: see KeptInstances.
+_N_KEPT = 6
+
+
 @dataclass(frozen=True)
 class KeptInstances:
     """The fresh instances of one objective, and of one seed, that a study keeps.
@@ -47,7 +51,7 @@ class KeptInstances:
     def outcomes(self) -> dict[tuple[str, int], Outcome]:
         """Return what came of those that the study keeps, by model key and number."""
         return {
-            (key, FIRST_CONFIRMATION + position): _outcome(*instance)
+            (key, FIRST_CONFIRMATION + position): _outcome(instance)
             for group in self._groups()
             if self._is_ours(group)
             for key, instances in group["models"].items()
@@ -123,21 +127,16 @@ def keep_result(study: Study, result: ConfirmationResult, objective: ObjectiveId
     study.set_user_attr(trials.CONFIRMED_BY, objective.to_dict())
 
 
-def _outcome(
-    loss: float | None,
-    failure: str | None,
-    seconds: float,
-    constraints: Mapping[str, float] | None = None,
-    user_attrs: Mapping[str, Any] | None = None,
-    failure_kind: str | None = None,
-) -> Outcome:
+def _outcome(kept: Sequence[Any]) -> Outcome:
+    missing = [None] * (_N_KEPT - len(kept))
+    loss, failure, seconds, constraints, user_attrs, kind = *kept, *missing
     return Outcome(
         loss,
         failure,
         seconds=seconds,
-        constraints=dict(constraints or {}),
-        user_attrs=dict(user_attrs or {}),
-        failure_kind=failure_kind,
+        constraints=constraints or {},
+        user_attrs=user_attrs or {},
+        failure_kind=kind,
     )
 
 
