@@ -128,8 +128,8 @@ def keep_result(study: Study, result: ConfirmationResult, objective: ObjectiveId
 
 
 def _outcome(kept: Sequence[Any]) -> Outcome:
-    missing = [None] * (_N_KEPT - len(kept))
-    loss, failure, seconds, constraints, user_attrs, kind = *kept, *missing
+    missing: list[Any] = [None] * (_N_KEPT - len(kept))
+    loss, failure, seconds, constraints, user_attrs, kind = [*kept, *missing]
     return Outcome(
         loss,
         failure,
