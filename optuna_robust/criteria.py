@@ -69,6 +69,8 @@ class Criterion:
             (infinity minus infinity) is ``+inf``, the worst.
         """
         matrix = np.atleast_1d(np.asarray(losses, dtype=np.float64))
+        if matrix.ndim == 1:
+            return self._of_one(matrix)
         rows = matrix.reshape(math.prod(matrix.shape[:-1]), matrix.shape[-1])
         values = np.full(len(rows), np.nan)
         missing = np.isnan(rows)
@@ -77,12 +79,23 @@ class Criterion:
             rows = np.take_along_axis(rows, np.argsort(missing, axis=1, kind="stable"), axis=1)
         for n in np.unique(counts[counts >= max(1, self.min_instances)]):
             chosen = counts == n
-            trained = rows[chosen, :n]
-            with np.errstate(invalid="ignore", over="ignore"):
-                found = self.statistic(trained)
-            undefined = np.isnan(found) & np.isinf(trained).any(axis=1)
-            values[chosen] = np.where(undefined, np.inf, found)
+            values[chosen] = self._defined(rows[chosen, :n])
         return values.reshape(matrix.shape[:-1])
+
+    def _of_one(self, losses: FloatArray) -> FloatArray:
+        """Return the criterion of one model, as a study asks for it after every instance."""
+        trained = losses[~np.isnan(losses)]
+        if len(trained) < max(1, self.min_instances):
+            return np.array(np.nan)
+        return np.array(self._defined(trained[None])[0])
+
+    def _defined(self, trained: FloatArray) -> FloatArray:
+        """Return the statistic of models with equally many losses, without missing ones."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = self.statistic(trained)
+        if not np.isnan(found).any():
+            return found
+        return np.where(np.isnan(found) & np.isinf(trained).any(axis=1), np.inf, found)
 
     def score(self, losses: npt.ArrayLike) -> FloatArray:
         """Return what models are ranked by: the criterion, with one exception.

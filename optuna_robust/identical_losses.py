@@ -23,7 +23,9 @@ def told_of_identical(losses: FloatArray, subject: str, n_instances: int, sign: 
         sign:
             -1 if losses were turned round to be minimised, else 1.
     """
-    if len(losses) < min(_ENOUGH, n_instances) or not bool(identical(losses)):
+    if len(losses) < min(_ENOUGH, n_instances) or losses[0] != losses[-1]:
+        return None
+    if not bool(identical(losses)):
         return None
     return (
         f"All {len(losses)} instances of {subject} have the same loss ({sign * losses[0]:g}). The "

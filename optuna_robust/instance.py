@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from functools import lru_cache
 from typing import Any
 from typing import get_args
 from typing import Literal
@@ -88,6 +89,12 @@ class Instance:
                 plain[name] = check_count(name, getattr(self, name), minimum=0)
         for name, value in plain.items():
             object.__setattr__(self, name, value)
+
+    def fresh(self) -> Instance:
+        """Return the same instance with a generator that begins again."""
+        found = object.__new__(type(self))
+        found.__dict__.update((name, each) for name, each in vars(self).items() if name != "rng")
+        return found
 
     @cached_property
     def seed(self) -> int:
@@ -191,6 +198,21 @@ class Instance:
         else:
             key = (_FROZEN, stream)
         return np.random.SeedSequence(self.study_seed, spawn_key=key)
+
+
+@lru_cache(maxsize=10_000)
+def shared_instance(
+    number: int,
+    study_seed: int,
+    vary: tuple[Source, ...],
+    model: int | None = None,
+    phase: Phase = "search",
+) -> Instance:
+    """Return an instance that is made once: its seeds take longer than many look-ups.
+
+    Objectives get it :meth:`Instance.fresh`.
+    """
+    return Instance(number, study_seed, phase, vary, model)
 
 
 def check_n_instances(n_instances: object) -> int:

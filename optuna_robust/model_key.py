@@ -32,7 +32,7 @@ def canonical_json(params: Mapping[str, Any]) -> str:
         if not isinstance(name, str):
             raise TypeError(f"Names of hyperparameters must be strings, but one was {name!r}.")
     try:
-        return json.dumps(params, sort_keys=True, separators=(",", ":"), default=_plain)
+        return _ENCODER.encode(params)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"Hyperparameters must be numbers, strings, booleans, None, or lists of these, but "
@@ -65,3 +65,6 @@ def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{value!r} of type {type(value).__name__} is none of them")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain)

@@ -125,6 +125,10 @@ class ModelRecord:
             attrs.update(each)
         return {**attrs, **self.user_attrs.get(self._worst, {})}
 
+    def last(self, sign: int) -> float:
+        """Return the last loss, to be minimised; NaN if it does not count."""
+        return trials.oriented_from_record(self.losses[-1:], sign).get(0, math.nan)
+
     def oriented(self, sign: int) -> dict[int, float]:
         """Return the losses that count, to be minimised, by instance number."""
         return trials.oriented_from_record(self.losses, sign)

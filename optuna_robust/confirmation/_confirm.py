@@ -52,7 +52,7 @@ from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import FIRST_CONFIRMATION
-from optuna_robust.instance import Instance
+from optuna_robust.instance import shared_instance
 from optuna_robust.instance import SOURCES
 from optuna_robust.objective import check_unwrapped
 from optuna_robust.parallel import check_store
@@ -197,7 +197,7 @@ def confirm(
 
     def make_job(candidate: Candidate, position: int) -> Job:
         number = FIRST_CONFIRMATION + position
-        instance = Instance(number, study_seed=seed, phase="confirmation", vary=sources)
+        instance = shared_instance(number, seed, sources, phase="confirmation")
         return Job(
             candidate.params,
             instance,

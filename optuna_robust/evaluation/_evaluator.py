@@ -212,7 +212,7 @@ class Evaluator:
         """
         start = time.perf_counter()
         # Their generators move on: trained again, they begin again.
-        instances = [replace(instance) for instance in instances]
+        instances = [instance.fresh() for instance in instances]
         view: InstanceTrial
         if self.takes_several:
             view = BatchTrial(trial, [instance.number for instance in instances], is_known)

@@ -43,7 +43,6 @@ _INNER = frozenset(
         "_origin",
         "_storage",
         "_study_id",
-        "is_of_study",
         "links_artifacts",
         "sent",
     }
@@ -99,11 +98,6 @@ class StudyView(Study):
         return cls(
             study.study_name, study.directions, origin=study, links_artifacts=links_artifacts
         )
-
-    @property
-    def is_of_study(self) -> bool:
-        """Whether there is a study in this process."""
-        return self._origin is not None
 
     def sent(self) -> StudyView:
         """Return a view for another process, with the user attributes of now."""

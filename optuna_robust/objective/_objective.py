@@ -38,6 +38,7 @@ from optuna_robust.identical_losses import told_of_identical
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import Instance
+from optuna_robust.instance import shared_instance
 from optuna_robust.instance import SOURCES
 from optuna_robust.objective._dead_trials import continue_dead_trials
 from optuna_robust.objective._dead_trials import first_number
@@ -414,7 +415,7 @@ class MultiInstanceObjective:
         # A trial that goes on has the instances of the one that it goes on with.
         model = first_number(trial) if self._reshuffle else None
         return tuple(
-            Instance(number, study_seed=self._seed, vary=self._vary, model=model)
+            shared_instance(number, self._seed, self._vary, model)
             for number in range(self._n_instances)
         )
 
@@ -450,6 +451,8 @@ class MultiInstanceObjective:
         )
 
     def _warn_if_identical(self, run: TrialRun) -> None:
+        if "identical" in self._told:
+            return
         message = told_of_identical(
             run.oriented(), f"trial {run.trial.number}", self._n_instances, run.judge.sign
         )

@@ -32,6 +32,7 @@ class TrialRun:
         self.trial = trial
         self.judge = judge
         self.record = ModelRecord()
+        self._oriented: dict[int, float] = {}
         self._written: dict[str, Any] = {}
         self._criterion = math.nan
         # A trial that is retried inherits the attributes of its predecessor.
@@ -50,6 +51,7 @@ class TrialRun:
     def take_over(self, earlier: FrozenTrial) -> None:
         """Go on with the instances of an earlier trial of the same model."""
         self.record = ModelRecord.of_trial(earlier, self.judge.sign)
+        self._oriented = self.record.oriented(self.judge.sign)
         self._write(self.record.running_attrs())
 
     @property
@@ -64,7 +66,7 @@ class TrialRun:
 
     def oriented(self) -> FloatArray:
         """Return the losses to be minimised of the instances that count."""
-        return np.array(list(self._by_instance().values()), dtype=np.float64)
+        return np.array(list(self._oriented.values()), dtype=np.float64)
 
     def values(self) -> tuple[float, ...]:
         """Return the values of the trial.
@@ -75,7 +77,7 @@ class TrialRun:
         values = self.judge.values(self.oriented())
         if any(math.isnan(value) for value in values):
             names = ", ".join(criterion.name for criterion in self.judge.criteria)
-            self.stop(f"{len(self._by_instance())} losses give no value of {names}")
+            self.stop(f"{len(self._oriented)} losses give no value of {names}")
         if not self.judge.multi_objective:
             self._criterion = values[0]
         return values
@@ -85,6 +87,9 @@ class TrialRun:
         number = self.n_instances
         computed = self._computed_constraints(trained.outcome)
         self.record.add(trained, on_failure, self.judge.sign, computed)
+        loss = self.record.last(self.judge.sign)
+        if not math.isnan(loss):
+            self._oriented[number] = loss
         for key, value in trained.outcome.system_attrs.items():
             self.trial.storage.set_trial_system_attr(self.trial._trial_id, key, value)
         self._write(self.record.running_attrs())
@@ -117,7 +122,7 @@ class TrialRun:
         return self.judge.pruner.stops(
             self.trial.study,
             self.trial.number,
-            self._by_instance(),
+            self._oriented,
             sign=self.judge.sign,
             recorded=True,
             objectives=self.judge.criteria,
@@ -138,13 +143,9 @@ class TrialRun:
 
     def _to_report(self, number: int) -> float:
         """Return the intermediate value after an instance; NaN if there is none."""
-        losses = self._by_instance()
-        if self.judge.multi_objective or not losses:
+        if self.judge.multi_objective or not self._oriented:
             return math.nan
         if self.judge.reports_losses:
-            return self.judge.sign * losses.get(number, math.nan)
+            return self.judge.sign * self._oriented.get(number, math.nan)
         self._criterion = self.judge.values(self.oriented())[0]
         return self._criterion
-
-    def _by_instance(self) -> dict[int, float]:
-        return self.record.oriented(self.judge.sign)

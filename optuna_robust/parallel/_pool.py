@@ -131,6 +131,9 @@ class InstancePool:
             Exception: What the objective raised, before any instance has succeeded or if failures
                 are to be raised.
         """
+        if self._store is None and isinstance(self._workers, InProcess):
+            yield from self._train_in_turn(self._workers, jobs)
+            return
         self._take_from_store([job for job in jobs if self._key(job) not in self._trained])
         self._queue = self._missing(jobs)
         spare: deque[Job] = deque()
@@ -149,6 +152,12 @@ class InstancePool:
                     self._look_elsewhere(job, pause)
                     pause = min(2 * pause, _LAST_LOOK)
             yield self._handed_out(key)
+
+    def _train_in_turn(self, workers: InProcess, jobs: Iterable[Job]) -> Iterator[Trained]:
+        """Train instances one after the other, which nobody else trains or keeps."""
+        for job in jobs:
+            self._keep(job, workers.evaluate(job))
+            yield self._handed_out(self._key(job))
 
     def add(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[Trained]:
         """Take instances that were trained before their model was known.
@@ -243,8 +252,11 @@ class InstancePool:
         if len(self._claimed) < idle:
             self._claim(spare, idle - len(self._claimed))
         for key, job in list(islice(self._claimed.items(), idle)):
-            self._running[self._workers.submit(job)] = job
+            future = self._workers.submit(job)
+            self._running[future] = job
             del self._claimed[key]
+            if future.done():  # in this process, which need not wait for it
+                self._finish(future)
         if self._together is not None:
             self._together.begin()
 
@@ -293,14 +305,19 @@ class InstancePool:
     def _collect(self, timeout: float | None) -> None:
         done, _ = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
         for future in done:
-            job = self._running[future]
-            try:
-                outcome = future.result()
-            except (BrokenExecutor, CancelledError) as error:
-                self._bury(job, error)
-            else:
-                self._keep(job, replace(outcome, in_worker=self._are_apart))
-            del self._running[future]  # not before: what is interrupted is left to close
+            self._finish(future)
+
+    def _finish(self, future: Future[Outcome]) -> None:
+        job = self._running[future]
+        try:
+            outcome = future.result()
+        except (BrokenExecutor, CancelledError) as error:
+            self._bury(job, error)
+        else:
+            if self._are_apart:
+                outcome = replace(outcome, in_worker=True)
+            self._keep(job, outcome)
+        del self._running[future]  # not before: what is interrupted is left to close
 
     def _look_elsewhere(self, job: Job, pause: float) -> None:
         """Wait for an instance that others may be training, or no worker has come to yet."""

@@ -56,6 +56,8 @@ class TrialHalving:
             recorded:
                 Leave out trials whose intermediate values would have to be taken as losses.
         """
+        if np.count_nonzero(finished.complete()) < self.n_startup_trials:
+            return False
         criteria = [_defined(criterion, len(instances)) for criterion in criteria]
         others = np.stack(
             [finished.scores(instances, each, recorded=recorded) for each in criteria], axis=1

@@ -292,7 +292,7 @@ class Race:
         record = self.records[model]
         computed = self._computed_constraints(model, record, trained.outcome)
         record.add(trained, self._options.on_failure, self._options.sign, computed)
-        self.oriented[model, number] = record.oriented(self._options.sign).get(number, np.nan)
+        self.oriented[model, number] = record.last(self._options.sign)
         self._warn_if_identical(model)
         return outcome.failure if outcome.pruned else None
 

@@ -84,7 +84,7 @@ class SelectionResult:
             instances show; 0 if it is feasible.
         settings: What the instances' seeds were made from: ``seed``, ``vary``, ``reshuffle``,
             and ``n_instances`` and ``on_failure``; and what objectives saw of the study, if
-            there was one.
+            it had user attributes.
     """
 
     best_params: dict[str, Any]

@@ -33,7 +33,7 @@ from optuna_robust.evaluation import Outcome
 from optuna_robust.failures import count_kinds
 from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
-from optuna_robust.instance import Instance
+from optuna_robust.instance import shared_instance
 from optuna_robust.instance import SOURCES
 from optuna_robust.model_record import ModelRecord
 from optuna_robust.objective import check_unwrapped
@@ -284,9 +284,7 @@ def robust_select(
     seen = study_seen(models, study, maximises=maximises)
 
     def make_job(model: int, number: int) -> Job:
-        instance = Instance(
-            number, study_seed=seed, vary=sources, model=model if reshuffle else None
-        )
+        instance = shared_instance(number, seed, sources, model if reshuffle else None)
         return Job(
             chosen_from.params[model],
             instance,

@@ -22,10 +22,10 @@ def study_seen(models: object, study: Study | None, *, maximises: bool) -> Study
 
 
 def kept_study(seen: StudyView) -> dict[str, Any]:
-    """Return what a confirmation of the result needs of the study; empty if there was none."""
-    if not seen.is_of_study:
-        return {}
+    """Return what a confirmation of the result needs of the study; empty without attributes."""
     attrs = {name: each for name, each in seen.user_attrs.items() if _is_json(each)}
+    if not attrs:
+        return {}
     return {"study": {"study_name": seen.study_name, "user_attrs": attrs}}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from functools import cache
 import time
 from typing import Any
 
@@ -25,6 +26,8 @@ from optuna_robust.store._workers import dead_workers
 
 # Databases limit how many values a statement may name.
 _CHUNK = 200
+# Begins the names of values that are compared, beside those that are set.
+_OF = "of_"
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,28 @@ def record(
     connection: sa.Connection, experiment: int, worker: str, job: Job, outcome: Outcome
 ) -> bool:
     """Keep what came of a claimed instance; False if the claim was taken over."""
-    recorded = connection.execute(
+    values = {**_rows.outcome_columns(outcome), "finished": time.time()}
+    claimed = _claimed(experiment, worker, job.key)
+    statement = _record(tuple(values), tuple(claimed))
+    where = {_OF + name: value for name, value in claimed.items()}
+    return connection.execute(statement, values | where).rowcount == 1
+
+
+@cache
+def _record(names: tuple[str, ...], known_by: tuple[str, ...]) -> sa.Update:
+    """Return the statement that records an instance: building it takes longer than running it."""
+    return (
         sa.update(instances)
-        .where(*_claimed_by(experiment, worker, job.key))
-        .values(**_rows.outcome_columns(outcome), finished=time.time())
+        .where(*(instances.c[name] == sa.bindparam(_OF + name) for name in known_by))
+        .values({name: sa.bindparam(name) for name in names})
     )
-    return recorded.rowcount == 1
 
 
 def release(connection: sa.Connection, experiment: int, worker: str, jobs: Iterable[Job]) -> None:
     """Give claims up."""
     for job in jobs:
-        connection.execute(sa.delete(instances).where(*_claimed_by(experiment, worker, job.key)))
+        claimed = _claimed(experiment, worker, job.key)
+        connection.execute(sa.delete(instances).filter_by(**claimed))
 
 
 def claim_trial(
@@ -151,14 +164,14 @@ def _take_over(connection: sa.Connection, row: sa.Row[Any], worker: str) -> bool
     return taken.rowcount == 1
 
 
-def _claimed_by(experiment: int, worker: str, key: Key) -> tuple[sa.ColumnElement[bool], ...]:
-    table = instances.c
-    return (
-        table.experiment_id == experiment,
-        table.model_key == key[0],
-        table.phase == key[1],
-        table.number == key[2],
-        table.own == key[3],
-        table.state == _rows.RUNNING,
-        table.worker_id == worker,
-    )
+def _claimed(experiment: int, worker: str, key: Key) -> dict[str, Any]:
+    """Return the columns by which a claimed instance is known."""
+    return {
+        "experiment_id": experiment,
+        "model_key": key[0],
+        "phase": key[1],
+        "number": key[2],
+        "own": key[3],
+        "state": _rows.RUNNING,
+        "worker_id": worker,
+    }
