@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+import math
 import sys
 from typing import Any
 from typing import TYPE_CHECKING
