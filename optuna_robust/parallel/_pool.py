@@ -366,7 +366,8 @@ class InstancePool:
                 if not self._policy.may_raise(each.outcome):
                     self._keep_after_all(other, each)
         del self._trained[key]
-        return replace(trained, outcome=trained.outcome.without_error())
+        outcome = trained.outcome.without_error()
+        return trained if outcome is trained.outcome else replace(trained, outcome=outcome)
 
     def _keep_after_all(self, key: Key, trained: Trained) -> None:
         """Keep a failure that might have been raised, and is the model's."""
