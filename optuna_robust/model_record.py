@@ -124,15 +124,23 @@ class ModelRecord:
         attrs: dict[str, Any] = {}
         for each in self.user_attrs.values():
             attrs.update(each)
-        return {**attrs, **self.user_attrs.get(self._worst, {})}
+        attrs.update(self.user_attrs.get(self._worst, {}))
+        attrs.pop(trials.VALUES, None)  # not one that an objective set
+        return attrs
 
     def last(self, sign: int) -> float:
         """Return the last loss, to be minimised; NaN if it does not count."""
         return trials.oriented_from_record(self.losses[-1:], sign).get(0, math.nan)
 
-    def oriented(self, sign: int) -> dict[int, float]:
-        """Return the losses that count, to be minimised, by instance number."""
-        return trials.oriented_from_record(self.losses, sign)
+    def oriented(self, sign: int, objective: int = 0) -> dict[int, float]:
+        """Return the losses of an objective that count, to be minimised, by instance number."""
+        losses = self.losses
+        if objective:
+            losses = trials.values_of(losses, self._instance_attrs(), objective)
+        return trials.oriented_from_record(losses, sign)
+
+    def _instance_attrs(self) -> dict[str, dict[str, Any]]:
+        return {str(number): each for number, each in self.user_attrs.items()}
 
     def running_attrs(self) -> dict[str, Any]:
         """Return the user attributes that a trial has while its instances are trained."""
@@ -148,9 +156,7 @@ class ModelRecord:
             # JSON has no infinity.
             attrs[trials.VIOLATION] = min(self.constraints.violation, sys.float_info.max)
         if self.user_attrs:
-            attrs[trials.INSTANCE_ATTRS] = {
-                str(number): each for number, each in self.user_attrs.items()
-            }
+            attrs[trials.INSTANCE_ATTRS] = self._instance_attrs()
             attrs.update(self.latest_attrs())
         return attrs
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import math
 import re
 import sys
+from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,8 @@ STOPPED = "robust:stopped"
 N_INSTANCES = "robust:n_instances"
 # How many of them were taken from a store.
 N_REUSED = "robust:n_reused"
+# In an instance's attributes: the values after the first of an objective that returns several.
+VALUES = "robust:values"
 # Scalars, by which the dashboard sorts.
 N_FAILURES = "robust:n_failures"
 CRITERION = "robust:criterion"
@@ -79,7 +82,13 @@ def is_recorded(trial: FrozenTrial) -> bool:
     return LOSSES in trial.user_attrs
 
 
-def oriented_losses(trial: FrozenTrial, sign: int) -> dict[int, float]:
+def has_several_values(trial: FrozenTrial) -> bool:
+    """Return True if the losses of a recorded trial are the first of several values."""
+    by_instance: dict[str, dict[str, Any]] = trial.user_attrs.get(INSTANCE_ATTRS, {})
+    return any(VALUES in attrs for attrs in by_instance.values())
+
+
+def oriented_losses(trial: FrozenTrial, sign: int, objective: int = 0) -> dict[int, float]:
     """Return the losses of a trial's instances, to be minimised.
 
     Without recorded losses, intermediate values are taken as losses and steps as instance
@@ -91,9 +100,14 @@ def oriented_losses(trial: FrozenTrial, sign: int) -> dict[int, float]:
             Any trial.
         sign:
             -1 if the study maximises, else 1.
+        objective:
+            Which of several values that an objective returns; NaN where it returned one.
     """
     if is_recorded(trial):
-        return oriented_from_record(trial.user_attrs[LOSSES], sign)
+        losses = trial.user_attrs[LOSSES]
+        if objective:
+            losses = values_of(losses, trial.user_attrs.get(INSTANCE_ATTRS, {}), objective)
+        return oriented_from_record(losses, sign)
     return {
         step: sign * value if math.isfinite(value) else math.inf
         for step, value in trial.intermediate_values.items()
@@ -162,6 +176,22 @@ def failure_kinds(trial: FrozenTrial) -> list[str]:
     reasons = trial.user_attrs.get(FAILURES, {})
     kinds = trial.user_attrs.get(FAILURE_KINDS, {})
     return [str(kinds.get(number, kind_of(str(reasons[number])))) for number in reasons]
+
+
+def values_of(
+    losses: Sequence[float | str | None],
+    instance_attrs: Mapping[str, Mapping[str, Any]],
+    objective: int,
+) -> list[float | None]:
+    """Return what instances have of an objective after the first, as ``robust:losses`` has it."""
+    found: list[float | None] = []
+    for number, loss in enumerate(losses):
+        others = instance_attrs.get(str(number), {}).get(VALUES, ())
+        value = others[objective - 1] if objective <= len(others) else math.nan
+        if loss is None or is_worst(loss):
+            value = None if loss is None else worst_loss(1)
+        found.append(value)
+    return found
 
 
 def summary_attrs(

@@ -157,7 +157,8 @@ def searched(source: object) -> Search:
         raise ValueError(
             f"The study {source.study_name!r} has {len(source.directions)} objectives, but a "
             "confirmation ranks models by one criterion. Let robust_select choose among "
-            "[trial.params for trial in study.best_trials], and confirm its result."
+            "[trial.params for trial in study.best_trials] by an objective that returns one loss, "
+            "and confirm its result."
         )
     found = complete_trials(source)
     if not found:

@@ -288,7 +288,11 @@ def as_loss(returned: object) -> float:
     )
     if isinstance(returned, Sequence) and not isinstance(returned, (str, bytes)):
         if len(returned) != 1:
-            raise ValueError(wrong)
+            raise ValueError(
+                f"{wrong} For a study of several objectives, give MultiInstanceObjective a "
+                "criterion for each, such as criterion=('q3+iqr', 'mean'); selections and "
+                "confirmations have one."
+            )
         returned = returned[0]
     if isinstance(returned, (str, bytes)) or not hasattr(returned, "__float__"):
         raise TypeError(wrong)

@@ -30,16 +30,35 @@ class Judge:
     """How the trials of one study are judged."""
 
     criteria: tuple[Criterion, ...]
-    sign: int
+    # Of each loss: one, or, if the objective returns several values, as many as criteria.
+    signs: tuple[int, ...]
     multi_objective: bool
     reports_losses: bool
     pruner: RobustnessPruner | None
 
-    def values(self, losses: FloatArray) -> tuple[float, ...]:
-        """Return the study's values, in the user's orientation; NaN where undefined."""
+    @property
+    def sign(self) -> int:
+        """-1 if the (first) loss is turned round to be minimised, else 1."""
+        return self.signs[0]
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether each criterion judges a loss of its own."""
+        return len(self.signs) > 1
+
+    def values(self, losses: Sequence[FloatArray]) -> tuple[float, ...]:
+        """Return the study's values, in the user's orientation; NaN where undefined.
+
+        Args:
+            losses:
+                Each loss of the instances, to be minimised.
+        """
+        each = losses if self.is_of_several else [losses[0]] * len(self.criteria)
         return tuple(
-            float(criterion.score(losses)) * self._orientation(criterion)
-            for criterion in self.criteria
+            float(criterion.score(own)) * orientation
+            for criterion, own, orientation in zip(
+                self.criteria, each, self._orientations(), strict=True
+            )
         )
 
     def returned(self, values: tuple[float, ...]) -> float | tuple[float, ...]:
@@ -48,11 +67,16 @@ class Judge:
 
     def target(self, n_instances: int, *, common_instances: bool) -> Target:
         """Return what a robust search looks for."""
-        orientations = tuple(map(self._orientation, self.criteria))
-        return Target(self.criteria, orientations, self.sign, n_instances, common_instances)
+        return Target(
+            self.criteria, self._orientations(), self.sign, n_instances, common_instances
+        )
 
-    def _orientation(self, criterion: Criterion) -> int:
-        return 1 if self.multi_objective and criterion.kind == "spread" else self.sign
+    def _orientations(self) -> tuple[int, ...]:
+        signs = self.signs if self.is_of_several else self.signs * len(self.criteria)
+        return tuple(
+            1 if self.multi_objective and criterion.kind == "spread" else sign
+            for criterion, sign in zip(self.criteria, signs, strict=True)
+        )
 
 
 def make_judge(
@@ -60,6 +84,7 @@ def make_judge(
     criterion: Criterion | None,
     returns: tuple[Criterion, ...] | None,
     report: str,
+    several: tuple[Criterion, ...] | None = None,
 ) -> Judge:
     """Return how a study's trials are judged, from what the user chose and the study itself.
 
@@ -72,24 +97,29 @@ def make_judge(
             Criteria that become the values of a multi-objective study.
         report:
             ``"criterion"`` or ``"loss"``.
+        several:
+            Criteria of the values of an objective that returns as many.
 
     Raises:
-        ValueError: If ``returns`` does not fit the study's directions.
+        ValueError: If ``returns`` or ``several`` does not fit the study.
     """
     asked = _unwrapped(study.pruner)
     pruner = asked if isinstance(asked, RobustnessPruner) else None
-    several = len(study.directions) > 1
-    if returns is None and several:
+    if several is not None:
+        return Judge(several, _signs(study, several), True, False, pruner)
+    is_multi = len(study.directions) > 1
+    if returns is None and is_multi:
         raise ValueError(
-            f"The study has {len(study.directions)} directions: returns must name as many "
-            "criteria, such as returns=('median', 'iqr')."
+            f"The study has {len(study.directions)} directions. If the objective returns as many "
+            "values, give a criterion for each, such as criterion=('q3+iqr', 'mean'); if it "
+            "returns one loss, name as many statistics of it, such as returns=('median', 'iqr')."
         )
     if returns is None:
         returns = (criterion or (get_criterion("q3+iqr") if pruner is None else pruner.criterion),)
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     else:
         sign = _common_sign(study, returns)
-    if pruner is not None and not several and returns[0] != pruner.criterion:
+    if pruner is not None and not is_multi and returns[0] != pruner.criterion:
         differ = (
             f"MultiInstanceObjective judges trials by {returns[0].name}, but the study's "
             f"RobustnessPruner by {pruner.criterion.name}: leave criterion out here, or give both "
@@ -99,7 +129,7 @@ def make_judge(
             raise ValueError(differ)
         warnings.warn(differ, stacklevel=2)
     reports_losses = report == "loss" or isinstance(asked, WilcoxonPruner)
-    return Judge(returns, sign, several, reports_losses, pruner)
+    return Judge(returns, (sign,), is_multi, reports_losses, pruner)
 
 
 def is_robust(pruner: BasePruner) -> bool:
@@ -111,6 +141,34 @@ def _unwrapped(pruner: BasePruner) -> BasePruner:
     """Return the pruner inside a PatientPruner."""
     inner = getattr(pruner, "_wrapped_pruner", None)
     return inner if isinstance(inner, BasePruner) else pruner
+
+
+def _signs(study: Study, criteria: tuple[Criterion, ...]) -> tuple[int, ...]:
+    """Return the sign of each value that an objective returns.
+
+    Raises:
+        ValueError: If the criteria do not fit the study.
+    """
+    names = tuple(criterion.name for criterion in criteria)
+    if isinstance(study.sampler, RobustnessSampler):
+        raise ValueError(
+            f"criterion={names!r} is for an objective of several values, but RobustnessSampler "
+            "searches by one loss: use another sampler, such as NSGAIISampler or TPESampler, "
+            "whose trials train all their instances, or returns=('median', 'iqr')."
+        )
+    if len(criteria) != len(study.directions):
+        raise ValueError(
+            f"criterion={names!r} names {len(criteria)} criteria, but the study has "
+            f"{len(study.directions)} directions."
+        )
+    for criterion, direction in zip(criteria, study.directions, strict=True):
+        if criterion.kind == "spread" and direction == StudyDirection.MAXIMIZE:
+            raise ValueError(
+                f"criterion={names!r}: {criterion.name} is a spread, so its direction must be "
+                "minimize, but was maximize."
+            )
+    # A spread is the same of either sign.
+    return tuple(-1 if each == StudyDirection.MAXIMIZE else 1 for each in study.directions)
 
 
 def _common_sign(study: Study, returns: tuple[Criterion, ...]) -> int:
@@ -163,6 +221,11 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
         raise ValueError(
             "The rule of the study's RobustnessPruner compares with one best trial, which a "
             "multi-objective study does not have; use rule='halving' or rule=None."
+        )
+    if judge.is_of_several and judge.pruner.limits_spread:
+        raise ValueError(
+            "max_spread and max_relative_spread of the study's RobustnessPruner limit one loss, "
+            "but the objective returns several values; leave them out."
         )
     if judge.pruner.pairs_instances and reshuffle:
         raise ValueError(

@@ -47,6 +47,8 @@ from optuna_robust.objective._judge import check_study
 from optuna_robust.objective._judge import is_robust
 from optuna_robust.objective._judge import Judge
 from optuna_robust.objective._judge import make_judge
+from optuna_robust.objective._several_values import check_criteria
+from optuna_robust.objective._several_values import SeveralValues
 from optuna_robust.objective._trial_instances import Train
 from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
@@ -73,6 +75,8 @@ if TYPE_CHECKING:
 
     from optuna_robust.store import InstanceStore
 
+
+CriterionLike = str | Callable[[FloatArray], float] | Criterion
 
 _REPORTS = ("criterion", "loss")
 _IS_WRAPPED = (
@@ -126,7 +130,8 @@ class MultiInstanceObjective:
 
     Args:
         objective:
-            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss; or
+            ``objective(trial)`` or ``objective(trial, instance)``, returning one loss, or several
+            values with as many criteria; or
             ``objective(trial, instances)``, which trains several at once and returns a loss for
             each, in their order (NaN for one that failed).
         n_instances:
@@ -135,7 +140,12 @@ class MultiInstanceObjective:
             Statistic of the losses that becomes the trial's value, a name or a callable; see
             :func:`~optuna_robust.criteria.get_criterion`. Default: that of the study's
             :class:`~optuna_robust.RobustnessPruner`, else ``"q3+iqr"``. In a study that maximises
-            it is oriented: q3+iqr of accuracies is Q1 - IQR, a spread appears negative.
+            it is oriented: q3+iqr of accuracies is Q1 - IQR, a spread appears negative. For an
+            objective that returns several values, such as accuracy and latency, a sequence with a
+            criterion for each, such as ``("q3+iqr", "mean")``: they become the values of a
+            multi-objective study, in its directions (spreads are positive and must be minimised).
+            An instance failed if one of its values is NaN or infinite. ``robust:losses`` has the
+            first ones, ``robust:instance_attrs`` the others; figures show the first.
         seed:
             All instances' seeds come from it. It is kept in the study, as ``vary``,
             ``reshuffle``, ``n_instances`` and ``on_failure`` are; going on with another is an
@@ -192,7 +202,7 @@ class MultiInstanceObjective:
         objective: Callable[..., Any],
         n_instances: int = 10,
         *,
-        criterion: str | Callable[[FloatArray], float] | Criterion | None = None,
+        criterion: CriterionLike | Sequence[CriterionLike] | None = None,
         seed: int = 0,
         on_failure: str = "worst",
         max_failures: float = 0.5,
@@ -207,9 +217,14 @@ class MultiInstanceObjective:
         instances_per_call: int | None = None,
     ) -> None:
         check_unwrapped(objective)
+        self._criterion, self._several = None, None
+        if isinstance(criterion, Sequence) and not isinstance(criterion, str):
+            self._several = check_criteria(criterion)
+            objective = SeveralValues(objective, len(criterion))
+        elif criterion is not None:
+            self._criterion = get_criterion(criterion)
         self._evaluator = Evaluator(objective, seed_function)
         self._n_instances = check_n_instances(n_instances)
-        self._criterion = None if criterion is None else get_criterion(criterion)
         self._returns = None if returns is None else check_returns(returns)
         self._seed = check_count("seed", seed, minimum=0)
         self._on_failure = check_choice("on_failure", on_failure, FAILURE_POLICIES)
@@ -225,7 +240,7 @@ class MultiInstanceObjective:
             takes_several=self._evaluator.takes_several,
             in_this_process=self._n_jobs == 1 and executor is None,
         )
-        for each in self._returns or (self._criterion,):
+        for each in self._returns or self._several or (self._criterion,):
             if each is not None:
                 check_min_instances(each, self._n_instances)
         if criterion is not None and returns is not None:
@@ -339,7 +354,9 @@ class MultiInstanceObjective:
         with self._lock:
             pruner, judge = self._judges.get(study, (None, None))
             if judge is None or pruner is not study.pruner:
-                judge = make_judge(study, self._criterion, self._returns, self._report)
+                judge = make_judge(
+                    study, self._criterion, self._returns, self._report, self._several
+                )
                 check_study(study, judge, self._n_instances, self._reshuffle)
                 self._bind(study, judge)
                 self._judges[study] = (study.pruner, judge)

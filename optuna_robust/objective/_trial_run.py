@@ -64,9 +64,10 @@ class TrialRun:
         """How many instances failed."""
         return len(self.record.failures)
 
-    def oriented(self) -> FloatArray:
+    def oriented(self, objective: int = 0) -> FloatArray:
         """Return the losses to be minimised of the instances that count."""
-        return np.array(list(self._oriented.values()), dtype=np.float64)
+        losses = self._oriented if objective == 0 else self._by_instance(objective)
+        return np.array(list(losses.values()), dtype=np.float64)
 
     def values(self) -> tuple[float, ...]:
         """Return the values of the trial.
@@ -74,7 +75,7 @@ class TrialRun:
         Raises:
             optuna.TrialPruned: If too few instances succeeded for one of them.
         """
-        values = self.judge.values(self.oriented())
+        values = self.judge.values(self._losses())
         if any(math.isnan(value) for value in values):
             names = ", ".join(criterion.name for criterion in self.judge.criteria)
             self.stop(f"{len(self._oriented)} losses give no value of {names}")
@@ -127,6 +128,11 @@ class TrialRun:
             recorded=True,
             objectives=self.judge.criteria,
             violation=self.record.constraints.violation,
+            further=[
+                (sign, self._by_instance(objective))
+                for objective, sign in enumerate(self.judge.signs)
+                if objective
+            ],
         )
 
     def stop(self, reason: str) -> None:
@@ -147,5 +153,11 @@ class TrialRun:
             return math.nan
         if self.judge.reports_losses:
             return self.judge.sign * self._oriented.get(number, math.nan)
-        self._criterion = self.judge.values(self.oriented())[0]
+        self._criterion = self.judge.values(self._losses())[0]
         return self._criterion
+
+    def _losses(self) -> list[FloatArray]:
+        return [self.oriented(objective) for objective in range(len(self.judge.signs))]
+
+    def _by_instance(self, objective: int) -> dict[int, float]:
+        return self.record.oriented(self.judge.signs[objective], objective)

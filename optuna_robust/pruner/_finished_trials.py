@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import math
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,13 @@ class FinishedTrials:
     Args:
         sign:
             -1 if the study maximises, else 1.
+        objective:
+            Which of several values that an objective returns.
     """
 
-    def __init__(self, sign: int) -> None:
+    def __init__(self, sign: int, objective: int = 0) -> None:
         self._sign = sign
+        self._objective = objective
         self._n_seen = 0
         self._unfinished: list[int] = []
         self._columns: dict[int, int] = {}
@@ -51,7 +55,10 @@ class FinishedTrials:
 
     def update(self, study: Study) -> None:
         """Read the trials that finished since the last call."""
-        trials = study.get_trials(deepcopy=False)
+        self.read(study.get_trials(deepcopy=False))
+
+    def read(self, trials: Sequence[FrozenTrial]) -> None:
+        """Read those of a study's trials that finished since the last call."""
         waiting_for = [*self._unfinished, *range(self._n_seen, len(trials))]
         self._n_seen = len(trials)
         self._unfinished = []
@@ -201,7 +208,7 @@ class FinishedTrials:
         return self._losses[row, [self._columns[number] for number in instances]]
 
     def _add(self, trial: FrozenTrial) -> None:
-        losses = oriented_losses(trial, self._sign)
+        losses = oriented_losses(trial, self._sign, self._objective)
         if not losses:
             return
         for number in losses:

@@ -31,9 +31,9 @@ class TrialHalving:
 
     def is_out(
         self,
-        finished: FinishedTrials,
+        finished: Sequence[FinishedTrials],
         instances: tuple[int, ...],
-        values: FloatArray,
+        values: Sequence[FloatArray],
         criteria: Sequence[Criterion],
         *,
         violation: float,
@@ -43,11 +43,11 @@ class TrialHalving:
 
         Args:
             finished:
-                The finished trials.
+                The finished trials, with the losses that each criterion judges.
             instances:
                 The trial's instance numbers, ascending.
             values:
-                Its oriented losses of these instances.
+                Its oriented losses of these instances, those that each criterion judges.
             criteria:
                 One; several count the trials that dominate this one (Fonseca & Fleming 1993).
             violation:
@@ -56,16 +56,20 @@ class TrialHalving:
             recorded:
                 Leave out trials whose intermediate values would have to be taken as losses.
         """
-        if np.count_nonzero(finished.complete()) < self.n_startup_trials:
+        if np.count_nonzero(finished[0].complete()) < self.n_startup_trials:
             return False
         criteria = [_defined(criterion, len(instances)) for criterion in criteria]
         others = np.stack(
-            [finished.scores(instances, each, recorded=recorded) for each in criteria], axis=1
+            [
+                each.scores(instances, criterion, recorded=recorded)
+                for each, criterion in zip(finished, criteria, strict=True)
+            ],
+            axis=1,
         )
-        own = np.array([float(each.score(values)) for each in criteria])
-        violations = finished.violations()
+        own = np.array([float(c.score(v)) for c, v in zip(criteria, values, strict=True)])
+        violations = finished[0].violations()
         comparable = ~np.isnan(others).any(axis=1) & ((violation > 0.0) | (violations == 0.0))
-        n_complete = np.count_nonzero(comparable & finished.complete())
+        n_complete = np.count_nonzero(comparable & finished[0].complete())
         if n_complete < self.n_startup_trials or np.isnan(own).any():
             return False
         recent = np.flatnonzero(comparable)[-(self.n_recent_trials or len(others)) :]

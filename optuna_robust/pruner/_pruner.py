@@ -256,6 +256,11 @@ class RobustnessPruner(BasePruner):
         return self._test is not None or self._race is not None
 
     @property
+    def limits_spread(self) -> bool:
+        """Whether it has a limit on the spread."""
+        return self._max_spread is not None or self._max_relative_spread is not None
+
+    @property
     def pairs_instances(self) -> bool:
         """Whether the rule is a paired test, which needs common instances."""
         return (
@@ -285,6 +290,7 @@ class RobustnessPruner(BasePruner):
         sign: int,
         recorded: bool,
         objectives: Sequence[Criterion] = (),
+        further: Sequence[tuple[int, Mapping[int, float]]] = (),
         params: Mapping[str, Any] | None = None,
         violation: float = 0.0,
     ) -> bool:
@@ -304,6 +310,9 @@ class RobustnessPruner(BasePruner):
             objectives:
                 In a multi-objective study, the criteria of its objectives: halving then counts the
                 trials that dominate this one (Fonseca & Fleming 1993).
+            further:
+                If each objective has losses of its own: the sign and the oriented losses of those
+                after the first.
             params:
                 The trial's hyperparameters, which inform a race; None: not known.
             violation:
@@ -312,19 +321,26 @@ class RobustnessPruner(BasePruner):
         instances = tuple(sorted(losses))
         if len(instances) <= self._n_warmup_instances:
             return False
-        values = np.array([losses[instance] for instance in instances])
+        values = _values(losses, instances)
         if self._is_too_wide(values):
             return True
         if self._rule is None or not self._looks_at(len(instances)):
             return False
         with self._lock:
-            finished = self._finished_trials(study, number, sign)
+            signs = [sign, *(further_sign for further_sign, _ in further)]
+            finished, *others = self._finished_trials(study, number, *signs)
             if self._test is not None:
                 return self._is_rejected(finished, instances, values, violation, recorded)
             if self._race is None:
                 criteria = tuple(objectives) or (self._criterion,)
+                n_alike = 1 if further else len(criteria)  # statistics of one loss
                 return self._halving.is_out(
-                    finished, instances, values, criteria, violation=violation, recorded=recorded
+                    [finished, *others] * n_alike,
+                    instances,
+                    [values, *(_values(each, instances) for _, each in further)] * n_alike,
+                    criteria,
+                    violation=violation,
+                    recorded=recorded,
                 )
             settings = self._settings(study) if recorded else {}
             field = self._race.field(
@@ -367,7 +383,7 @@ class RobustnessPruner(BasePruner):
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        self._finished: weakref.WeakKeyDictionary[Study, FinishedTrials] = (
+        self._finished: weakref.WeakKeyDictionary[Study, list[FinishedTrials]] = (
             weakref.WeakKeyDictionary()
         )
         self._read_for: weakref.WeakKeyDictionary[Study, set[int]] = weakref.WeakKeyDictionary()
@@ -395,13 +411,26 @@ class RobustnessPruner(BasePruner):
             return self._test.eliminates_at(n_instances)
         return is_rung(n_instances, self._n_warmup_instances, self._halving.reduction_factor)
 
-    def _finished_trials(self, study: Study, number: int, sign: int) -> FinishedTrials:
-        """Return the finished trials, read from the storage once for every trial that asks."""
-        finished = self._finished.setdefault(study, FinishedTrials(sign))
-        read_for = self._read_for.setdefault(study, set())
-        if number not in read_for:
-            read_for.add(number)
-            finished.update(study)
+    def _finished_trials(self, study: Study, number: int, *signs: int) -> list[FinishedTrials]:
+        """Return the finished trials, read from the storage once for every trial that asks.
+
+        Args:
+            study:
+                Their study.
+            number:
+                Number of the trial that asks.
+            signs:
+                Of each loss that an objective returns.
+        """
+        finished = self._finished.get(study, [])
+        if len(finished) != len(signs):  # all are read alike, so that their rows are the same
+            finished = self._finished[study] = list(map(FinishedTrials, signs, range(len(signs))))
+            self._read_for[study] = set()
+        if number not in self._read_for[study]:
+            self._read_for[study].add(number)
+            trials = study.get_trials(deepcopy=False)
+            for each in finished:
+                each.read(trials)
         return finished
 
     def _informed_trials(
@@ -409,7 +438,7 @@ class RobustnessPruner(BasePruner):
     ) -> InformedTrials:
         """Return what finished trials say of others; fitted again when there are enough more."""
         kept = self._informed.get(study)
-        n_finished = int(np.count_nonzero(self._finished[study].violations() == 0.0))
+        n_finished = int(np.count_nonzero(self._finished[study][0].violations() == 0.0))
         if kept is None or kept.is_out_of_date(n_finished):
             kept = self._informed[study] = inform(
                 study, n_finished, sign, recorded=recorded, common_instances=common_instances
@@ -452,6 +481,10 @@ class RobustnessPruner(BasePruner):
         )
         assert incumbent is not None
         return 1 in self._test.eliminate(np.stack([incumbent, values])).removed
+
+
+def _values(losses: Mapping[int, float], instances: Sequence[int]) -> FloatArray:
+    return np.array([losses[instance] for instance in instances])
 
 
 def _check_rule(rule: str | None) -> str | None:

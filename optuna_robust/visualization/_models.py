@@ -295,7 +295,9 @@ def _of_selection(
 
 def _sign(study: Study, names: list[str]) -> int:
     """Return the sign of the losses; of several objectives, spreads tell nothing about it."""
-    if len(study.directions) == 1 or len(names) != len(study.directions):
+    first = next(filter(trials.is_recorded, study.get_trials(deepcopy=False)), None)
+    is_of_first = first is not None and trials.has_several_values(first)
+    if len(study.directions) == 1 or len(names) != len(study.directions) or is_of_first:
         directions = study.directions[:1]
     else:
         directions = [

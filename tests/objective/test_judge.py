@@ -255,7 +255,7 @@ def test_samplers_of_several_objectives_work_with_pruned_trials(sampler: Any) ->
 @pytest.mark.parametrize(
     ("directions", "returns", "message"),
     [
-        (["minimize", "minimize"], None, "returns must name"),
+        (["minimize", "minimize"], None, "returns="),
         (["minimize", "minimize"], ("median",), "names 1 criteria"),
         (["minimize", "maximize"], ("median", "iqr"), "iqr is a spread"),
         (["minimize", "maximize"], ("median", "max"), "one direction"),
