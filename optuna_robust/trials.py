@@ -278,8 +278,9 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 def total_violation(trial: FrozenTrial) -> float:
     """Return by how much a trial violates its constraints in all; 0 if it is feasible."""
-    if hasattr(trial, "constraints"):
-        return violation_of(trial.constraints.values())
+    constraints = getattr(trial, "constraints", None)
+    if constraints is not None:
+        return violation_of(constraints.values())
     return violation_of(trial.system_attrs.get("constraints") or ())  # Optuna 4
 
 

@@ -44,6 +44,7 @@ def global_seed(
         random_state = random.getstate()
         numpy_state = np.random.get_state()
         torch_state = _torch_state()
+        sent = _sent_by_joblib()
         try:
             random.seed(seed)
             np.random.seed(seed)
@@ -57,7 +58,15 @@ def global_seed(
             np.random.set_state(numpy_state)
             if torch_state is not None:
                 _restore_torch(torch_state)
-            elif "torch" in sys.modules:
+            if _sent_by_joblib() != sent:
+                warnings.warn(
+                    "The objective has joblib train in other processes (n_jobs of cross_val_score, "
+                    "GridSearchCV, …), whose random generators are not seeded: what is random "
+                    "there differs from run to run, unless it is given a seed. Take the parameter "
+                    "'instance' and pass random_state=instance.seed, or use n_jobs=1.",
+                    stacklevel=3,
+                )
+            if torch_state is None and "torch" in sys.modules:
                 warnings.warn(
                     "torch was imported while an instance ran, so that this instance did not "
                     "start from its seed; import torch before study.optimize.",
@@ -65,6 +74,13 @@ def global_seed(
                 )
     finally:
         _lock.release()
+
+
+def _sent_by_joblib() -> tuple[int, int]:
+    """Return joblib's processes, and how much they were given to do; zeros if there are none."""
+    module = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(module, "_executor", None)
+    return (0, 0) if executor is None else (id(executor), getattr(executor, "_queue_count", 0))
 
 
 def _torch_state() -> tuple[Any, list[Any]] | None:

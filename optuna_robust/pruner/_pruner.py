@@ -271,14 +271,17 @@ class RobustnessPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Judge whether the trial should be pruned; called by ``trial.should_prune()``."""
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+        losses = oriented_losses(trial, sign)
+        # Constraints are read from the storage: only where the rule decides.
+        is_compared = self._rule is not None and self._looks_at(len(losses))
         return self.stops(
             study,
             trial.number,
-            oriented_losses(trial, sign),
+            losses,
             sign=sign,
             recorded=is_recorded(trial),
             params=trial.params,
-            violation=violation_so_far(trial),
+            violation=violation_so_far(trial) if is_compared else 0.0,
         )
 
     def stops(

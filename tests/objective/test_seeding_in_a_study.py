@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 import pytest
 import torch
 
+import optuna_robust as opr
 from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
 from tests.objectives import losses_of
@@ -101,3 +102,53 @@ def test_threads_run_an_instance_objective_side_by_side() -> None:
     study.optimize(MultiInstanceObjective(objective, 3), n_trials=4, n_jobs=2)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
     assert all(losses == losses_of(study)[0] for losses in losses_of(study))
+
+
+# --- libraries that seed themselves --------------------------------------------------------------
+
+
+def cross_validated(n_jobs: int, **options: Any) -> Callable[[optuna.Trial], float]:
+    linear = pytest.importorskip("sklearn.linear_model")
+    selection = pytest.importorskip("sklearn.model_selection")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), rng.integers(2, size=60)
+
+    def objective(trial: optuna.Trial) -> float:
+        alpha = trial.suggest_float("alpha", 1e-4, 1e-2)
+        model = linear.SGDClassifier(alpha=alpha, max_iter=5, tol=None, **options)
+        return -float(np.mean(selection.cross_val_score(model, x, y, cv=2, n_jobs=n_jobs)))
+
+    return objective
+
+
+def test_estimators_in_joblibs_processes_are_not_seeded_and_a_warning_says_so() -> None:
+    with pytest.warns(UserWarning, match=r"joblib train in other processes.*random_state="):
+        study_of().optimize(opr.MultiInstanceObjective(cross_validated(2), 2), n_trials=1)
+    opr.MultiInstanceObjective(cross_validated(1), 2)(study_of().ask())  # warnings are errors
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_libraries_that_fix_their_seed_are_named(library: str) -> None:
+    module = pytest.importorskip(library)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), rng.integers(2, size=60)
+
+    def model_of(trial: optuna.Trial, **options: Any) -> Any:
+        options |= {"n_estimators": 3, "subsample": trial.suggest_float("subsample", 0.5, 0.9)}
+        if library == "xgboost":
+            return module.XGBClassifier(n_jobs=1, **options)
+        options |= {"min_child_samples": 1, "subsample_freq": 1, "verbose": -1}
+        return module.LGBMClassifier(n_jobs=1, **options)
+
+    def loss(trial: optuna.Trial, **options: Any) -> float:
+        model = model_of(trial, **options).fit(x[:30], y[:30])
+        return float(np.mean((model.predict_proba(x[30:])[:, 1] - y[30:]) ** 2))
+
+    def seeded(trial: optuna.Trial, instance: opr.Instance) -> float:
+        return loss(trial, random_state=instance.seed)
+
+    with pytest.warns(UserWarning, match=r"LightGBM, XGBoost .* random_state=instance\.seed"):
+        study_of().optimize(opr.MultiInstanceObjective(loss, 3), n_trials=1)
+    study = study_of()
+    study.optimize(opr.MultiInstanceObjective(seeded, 3), n_trials=1)  # warnings are errors
+    assert len(set(study.trials[0].user_attrs["robust:losses"])) == 3
