@@ -280,8 +280,13 @@ def _quantiles(losses: FloatArray, *shares: float) -> list[FloatArray]:
         below = int(position)
         weight = position - below
         low = ordered[:, below]
-        high = ordered[:, below + 1] if weight else low
-        values.append(np.where(low == high, low, low + (high - low) * weight))
+        if not weight:
+            values.append(low)
+            continue
+        high = ordered[:, below + 1]
+        value = low + (high - low) * weight
+        # Infinity minus infinity.
+        values.append(np.where(low == high, low, value) if np.isnan(value).any() else value)
     return values
 
 
