@@ -31,7 +31,7 @@ def told_of_identical(losses: FloatArray, subject: str, n_instances: int, sign: 
         f"All {len(losses)} instances of {subject} have the same loss ({sign * losses[0]:g}). The "
         "objective seems to fix its own seed (random_state=0, torch.manual_seed(0), …) or not to "
         "use the instance, unless this model always ends at the same guess, or vary freezes what "
-        "makes instances differ. LightGBM, XGBoost and CatBoost use a fixed seed if they are given "
+        "makes instances differ. LightGBM, XGBoost and CatBoost fix their seed if they are given "
         "none: take the parameter 'instance', and pass random_state=instance.seed. The spread is "
         "unknown, whatever the criterion makes of it."
     )

@@ -60,8 +60,8 @@ def global_seed(
                 _restore_torch(torch_state)
             if _sent_by_joblib() != sent:
                 warnings.warn(
-                    "The objective has joblib train in other processes (n_jobs of cross_val_score, "
-                    "GridSearchCV, …), whose random generators are not seeded: what is random "
+                    "The objective has joblib train in other processes (n_jobs of "
+                    "cross_val_score, …), whose random generators are not seeded: what is random "
                     "there differs from run to run, unless it is given a seed. Take the parameter "
                     "'instance' and pass random_state=instance.seed, or use n_jobs=1.",
                     stacklevel=3,
