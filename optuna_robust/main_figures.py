@@ -7,6 +7,7 @@ from typing import Literal
 from typing import NamedTuple
 from typing import TYPE_CHECKING
 
+from optuna_robust import trials
 from optuna_robust import visualization
 
 
@@ -171,7 +172,7 @@ def dashboard_figures(study: Study, found: StudyReport) -> list[MainFigure]:
     return [
         shown
         for name in _IN_DASHBOARD
-        if _is_possible(_KINDS[name], found, None)
+        if _is_possible(_KINDS[name], found, has_curves=False)
         for shown in _shown(name, _small(_KINDS[name], study))
     ]
 
@@ -187,22 +188,26 @@ def report_figures(
         found:
             What there is to report of it.
         store:
-            Where the learning curves of its instances are; None: they are not shown.
+            Where the learning curves of its instances are; None: those that trials keep are
+            shown.
     """
+    has_curves = store is not None or any(
+        trials.LEARNING_CURVES in trial.user_attrs for trial in study.get_trials(deepcopy=False)
+    )
     return [
         shown
         for name, kind in _KINDS.items()
-        if _is_possible(kind, found, store)
+        if _is_possible(kind, found, has_curves=has_curves)
         for shown in _shown(
             name, kind.plot(study, **({"store": store} if kind.needs == "curves" else {}))
         )
     ]
 
 
-def _is_possible(kind: _Kind, found: StudyReport, store: InstanceStore | None) -> bool:
+def _is_possible(kind: _Kind, found: StudyReport, *, has_curves: bool) -> bool:
     if kind.needs == "confirmation":
         return found.confirmation is not None
-    return found.is_robust and (kind.needs == "instances" or store is not None)
+    return found.is_robust and (kind.needs == "instances" or has_curves)
 
 
 def _shown(name: str, figure: go.Figure) -> list[MainFigure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from optuna_robust import trials
 from optuna_robust.constraints import Constraints
+from optuna_robust.learning_curves import curves_to_json
+from optuna_robust.learning_curves import learning_curves_of
+from optuna_robust.learning_curves import states_to_json
 
 
 if TYPE_CHECKING:
@@ -35,6 +39,9 @@ class ModelRecord:
         distributions: What the objective suggested from, if the study does not know.
         system_attrs: What integrations wrote to a storage that is not the trial's.
         n_reused: Instances that were taken from a store, or from an earlier trial.
+        pruned: Why instances were pruned by their epochs, by instance number.
+        curves: What instances reported, by instance number and step.
+        pruner_states: What the instance pruner noted, by instance number.
     """
 
     losses: list[float | None] = field(default_factory=list)
@@ -45,6 +52,9 @@ class ModelRecord:
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     system_attrs: dict[str, Any] = field(default_factory=dict)
     n_reused: int = 0
+    pruned: dict[int, str] = field(default_factory=dict)
+    curves: dict[int, dict[int, float]] = field(default_factory=dict)
+    pruner_states: dict[int, dict[str, Any]] = field(default_factory=dict)
     failure_kinds: dict[int, str] = field(default_factory=dict)
     _worst: int = field(default=-1, init=False)
     _worst_violation: float = field(default=0.0, init=False)
@@ -67,15 +77,16 @@ class ModelRecord:
         return cls(
             [trials.recordable(loss, sign) for loss in losses],
             list(attrs.get(trials.SECONDS, [0.0] * len(losses))),
-            {int(number): why for number, why in attrs.get(trials.FAILURES, {}).items()},
-            {int(number): own for number, own in attrs.get(trials.INSTANCE_ATTRS, {}).items()},
+            _by_number(attrs.get(trials.FAILURES)),
+            _by_number(attrs.get(trials.INSTANCE_ATTRS)),
             Constraints(
                 trials.named_constraints(trial), tuple(trial.system_attrs.get("constraints") or ())
             ),
             n_reused=len(losses),
-            failure_kinds={
-                int(i): kind for i, kind in attrs.get(trials.FAILURE_KINDS, {}).items()
-            },
+            pruned=_by_number(attrs.get(trials.PRUNED_INSTANCES)),
+            curves=learning_curves_of(trial),
+            pruner_states=_by_number(attrs.get(trials.PRUNER_STATES)),
+            failure_kinds=_by_number(attrs.get(trials.FAILURE_KINDS)),
         )
 
     def add(
@@ -84,6 +95,7 @@ class ModelRecord:
         on_failure: str,
         sign: int,
         computed_constraints: Sequence[float] = (),
+        on_instance_pruned: str = "worst",
     ) -> None:
         """Take the next instance into account.
 
@@ -96,10 +108,19 @@ class ModelRecord:
                 -1 if the study maximises, else 1.
             computed_constraints:
                 Those of the instance that the sampler of a study computes.
+            on_instance_pruned:
+                What one counts as that its instance pruner stopped: ``"worst"``, or ``"last"``,
+                the last value that it reported.
         """
         outcome, number = trained.outcome, len(self.losses)
         loss = outcome.loss
-        if outcome.failure is not None:
+        if outcome.stopped:
+            self.pruned[number] = str(outcome.failure)
+            curve = outcome.learning_curve
+            last = curve[max(curve)] if curve else math.nan
+            counts = on_instance_pruned == "last" and math.isfinite(last)
+            loss = last if counts else trials.worst_loss(sign)
+        elif outcome.failure is not None:
             self.failures[number] = outcome.failure
             self.failure_kinds[number] = str(outcome.kind)
             counts = on_failure == "worst" and not outcome.pruned
@@ -109,6 +130,10 @@ class ModelRecord:
         self.n_reused += trained.reused
         if outcome.user_attrs:
             self.user_attrs[number] = outcome.user_attrs
+        if outcome.learning_curve:
+            self.curves[number] = outcome.learning_curve
+        if outcome.pruner_state:
+            self.pruner_states[number] = outcome.pruner_state
         self.constraints.add(outcome.constraints, computed_constraints)
         violation = trials.violation_of(computed_constraints)
         if violation >= self._worst_violation:
@@ -146,10 +171,10 @@ class ModelRecord:
         """Return the user attributes that a trial has while its instances are trained."""
         attrs: dict[str, Any] = {trials.LOSSES: list(self.losses)}
         if self.failures:
-            attrs[trials.FAILURES] = {str(number): why for number, why in self.failures.items()}
-            attrs[trials.FAILURE_KINDS] = {
-                str(number): kind for number, kind in self.failure_kinds.items()
-            }
+            attrs[trials.FAILURES] = _by_name(self.failures)
+            attrs[trials.FAILURE_KINDS] = _by_name(self.failure_kinds)
+        if self.pruned:
+            attrs[trials.PRUNED_INSTANCES] = _by_name(self.pruned)
         if self.n_reused:
             attrs[trials.N_REUSED] = self.n_reused
         if self.constraints:
@@ -173,4 +198,20 @@ class ModelRecord:
         summary = trials.summary_attrs(
             self.losses, sign, n_failures=len(self.failures), criterion=criterion
         )
-        return {trials.SECONDS: list(self.seconds), **summary}
+        attrs: dict[str, Any] = {trials.SECONDS: list(self.seconds), **summary}
+        if self.pruned:
+            attrs[trials.N_PRUNED] = len(self.pruned)
+        if self.curves:
+            attrs[trials.LEARNING_CURVES] = curves_to_json(self.curves)
+        if self.pruner_states:
+            attrs[trials.PRUNER_STATES] = states_to_json(self.pruner_states)
+        return attrs
+
+
+def _by_name(by_number: Mapping[int, Any]) -> dict[str, Any]:
+    """Return what is kept of each instance as JSON keeps it."""
+    return {str(number): each for number, each in by_number.items()}
+
+
+def _by_number(by_name: Mapping[str, Any] | None) -> dict[int, Any]:
+    return {int(name): each for name, each in (by_name or {}).items()}

@@ -29,6 +29,8 @@ class Settings:
         n_instances: Instances of every model.
         on_failure: What a failed instance counts as.
         criterion: Names of the criteria that became the trials' values.
+        on_instance_pruned: What a pruned instance counts as; None: instances are not pruned;
+            empty: any will do.
     """
 
     seed: int
@@ -37,6 +39,7 @@ class Settings:
     n_instances: int
     on_failure: str
     criterion: tuple[str, ...]
+    on_instance_pruned: str | None = ""
 
 
 def check_settings(study: Study, settings: Settings) -> None:
@@ -48,10 +51,13 @@ def check_settings(study: Study, settings: Settings) -> None:
     kept, wanted = study.user_attrs.get(trials.SETTINGS), _as_json(settings)
     if kept is None:
         return
-    for name in ("seed", "vary", "reshuffle", "n_instances", "on_failure"):
-        if kept.get(name) != wanted[name]:
+    names = ["seed", "vary", "reshuffle", "n_instances", "on_failure"]
+    if settings.on_instance_pruned != "":
+        names.append("on_instance_pruned")
+    for name in names:
+        if kept.get(name) != wanted.get(name):
             raise ValueError(
-                f"{name}={wanted[name]!r} differs from {name}={kept.get(name)!r}, with "
+                f"{name}={wanted.get(name)!r} differs from {name}={kept.get(name)!r}, with "
                 f"which the study {study.study_name!r} was begun: its trials could not be "
                 "compared with new ones. Use the old value or a new study."
             )
@@ -72,11 +78,14 @@ def keep_settings(study: Study, settings: Settings) -> None:
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:
-    return {
+    attrs = {
         **settings.__dict__,
         "vary": list(settings.vary),
         "criterion": list(settings.criterion),
     }
+    if not settings.on_instance_pruned:
+        del attrs["on_instance_pruned"]
+    return attrs
 
 
 def _warn_of_ordinary_trials(study: Study) -> None:

@@ -39,6 +39,11 @@ FAILURES = "robust:failures"
 # Type and place of these, such as "ValueError at train.py:12".
 FAILURE_KINDS = "robust:failure_kinds"
 INSTANCE_ATTRS = "robust:instance_attrs"
+# Instances that were pruned by their epochs, and why; what instances reported.
+PRUNED_INSTANCES = "robust:pruned_instances"
+LEARNING_CURVES = "robust:learning_curves"
+# What instance pruners noted, by instance number.
+PRUNER_STATES = "robust:pruner_states"
 STOPPED = "robust:stopped"
 N_INSTANCES = "robust:n_instances"
 # How many of them were taken from a store.
@@ -47,6 +52,7 @@ N_REUSED = "robust:n_reused"
 VALUES = "robust:values"
 # Scalars, by which the dashboard sorts.
 N_FAILURES = "robust:n_failures"
+N_PRUNED = "robust:n_pruned"
 CRITERION = "robust:criterion"
 MEDIAN = "robust:median"
 SPREAD = "robust:spread"

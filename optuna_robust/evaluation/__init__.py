@@ -1,6 +1,9 @@
 """The evaluation of one instance: an objective called once, with a trial of its own."""
 
 from optuna_robust.evaluation._attributes import AttributeValueError
+from optuna_robust.evaluation._epochs import EpochPruning
+from optuna_robust.evaluation._epochs import number_among_instances
+from optuna_robust.evaluation._epochs import PastInstance
 from optuna_robust.evaluation._evaluator import as_loss
 from optuna_robust.evaluation._evaluator import Evaluator
 from optuna_robust.evaluation._evaluator import Job
@@ -26,6 +29,7 @@ from optuna_robust.evaluation._values import canonical_value
 __all__ = [
     "AmbiguousChoicesError",
     "AttributeValueError",
+    "EpochPruning",
     "Evaluator",
     "Fault",
     "InstanceTrial",
@@ -36,6 +40,7 @@ __all__ = [
     "ModelTrial",
     "NotAvailableError",
     "Outcome",
+    "PastInstance",
     "StudyView",
     "as_loss",
     "can_give",
@@ -44,5 +49,6 @@ __all__ = [
     "fault_of",
     "global_seed",
     "link_artifacts",
+    "number_among_instances",
     "programming_error",
 ]

@@ -20,6 +20,7 @@ from optuna.exceptions import OptunaError
 from optuna.exceptions import TrialPruned
 
 from optuna_robust.evaluation._batch_trial import BatchTrial
+from optuna_robust.evaluation._epochs import EpochPruning
 from optuna_robust.evaluation._fault import Fault
 from optuna_robust.evaluation._fault import fault_of
 from optuna_robust.evaluation._fault import forget_frames
@@ -57,6 +58,7 @@ class Job:
         user_attrs: What it sees as the trial's user attributes.
         distributions: What the values were suggested from, as far as it is known.
         any_range: Whether the trial gives them whatever range the objective asks for.
+        epochs: How the instance is pruned by its epochs; None: it is not.
     """
 
     params: Mapping[str, Any]
@@ -66,6 +68,7 @@ class Job:
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     any_range: bool = False
+    epochs: EpochPruning | None = field(default=None, compare=False)
 
     @cached_property
     def key(self) -> Key:
@@ -86,12 +89,14 @@ class Outcome:
         loss: As the objective returned it; None if it failed.
         failure: Why it failed; None if it did not.
         pruned: Whether the objective raised :class:`optuna.TrialPruned`.
+        stopped: Whether it did so because its instance pruner said so.
         seconds: How long it took.
         learning_curve: What the objective reported, by step.
         user_attrs: User attributes that the objective set.
         constraints: Constraints that the objective set.
         distributions: What the objective suggested from; empty if it is kept elsewhere.
         system_attrs: What integrations wrote to the trial's storage; likewise.
+        pruner_state: What the instance pruner noted.
         error: The exception of a failure, as long as it may be raised.
         fault: What is kept of it, in the run that trained the instance.
         failure_kind: Type and place of the exception; None if it was none, or is not known.
@@ -111,6 +116,8 @@ class Outcome:
     fault: Fault | None = field(default=None, compare=False)
     in_worker: bool = field(default=False, compare=False)
     failure_kind: str | None = field(default=None, compare=False)
+    stopped: bool = False
+    pruner_state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str | None:
@@ -184,7 +191,7 @@ class Evaluator:
             job.distributions,
             any_range=job.any_range,
         )
-        return self(trial, [each.instance for each in jobs])
+        return self(trial, [each.instance for each in jobs], epochs=job.epochs)
 
     def __call__(
         self,
@@ -193,6 +200,7 @@ class Evaluator:
         *,
         is_known: Callable[[Mapping[str, Any]], bool] | None = None,
         on_wait: Callable[[], None] | None = None,
+        epochs: EpochPruning | None = None,
     ) -> list[Outcome]:
         """Train instances of a trial's model: several if the objective takes them, else one.
 
@@ -205,6 +213,8 @@ class Evaluator:
                 As in :class:`InstanceTrial`.
             on_wait:
                 Called before waiting for another thread's use of global random generators.
+            epochs:
+                How an instance is pruned by its epochs; not with an objective that takes several.
 
         Raises:
             optuna.exceptions.OptunaError: What storages raise, or that the objective asks for
@@ -218,7 +228,9 @@ class Evaluator:
             view = BatchTrial(trial, [instance.number for instance in instances], is_known)
             views = view.instances
         else:
-            view = InstanceTrial(trial, instances[0].number, is_known)
+            number = instances[0].number
+            judge = None if epochs is None else epochs.begin(number)
+            view = InstanceTrial(trial, number, is_known, judge)
             views = [view]
         failure: str | None = None
         error: Exception | None = None
@@ -229,7 +241,9 @@ class Evaluator:
             losses = self._train(view, instances, on_wait)
         except TrialPruned as stopped:
             pruned = True
-            failure = "the objective raised TrialPruned" + (f": {stopped}" if str(stopped) else "")
+            failure = view.stopped_by or (
+                "the objective raised TrialPruned" + (f": {stopped}" if str(stopped) else "")
+            )
         except OptunaError:
             raise
         except Exception as raised:
@@ -250,6 +264,8 @@ class Evaluator:
                 error,
                 fault,
                 failure_kind=None if fault is None else fault.kind,
+                stopped=pruned and view.stopped_by is not None,
+                pruner_state=view.pruner_state,
             )
             for each, loss in zip(views, losses, strict=True)
         ]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.distributions import CategoricalChoiceType
 
+    from optuna_robust.evaluation._epochs import InstanceEpochs
+
 _T = TypeVar("_T")
 
 
@@ -40,8 +42,9 @@ class InstanceTrial(Trial):
 
     Parameters are the trial's own: suggested by the first instance that asks, and the same for
     the others. What callbacks of training libraries report is the instance's learning curve and
-    stays apart from the trial's values; :meth:`should_prune` is False, since a trial is stopped
-    on full instances. User attributes and constraints are the instance's own.
+    stays apart from the trial's values; :meth:`should_prune` is False without an instance pruner,
+    since a trial is stopped on full instances. User attributes and constraints are the instance's
+    own.
 
     Args:
         trial:
@@ -51,6 +54,8 @@ class InstanceTrial(Trial):
         is_known:
             Asked after every suggestion whether a model with just these hyperparameters needs no
             training; then :class:`ModelKnown` is raised.
+        epochs:
+            Judges the instance by its epochs; None: it always runs to its end.
     """
 
     def __init__(
@@ -58,11 +63,13 @@ class InstanceTrial(Trial):
         trial: Trial | ModelTrial,
         number: int,
         is_known: Callable[[Mapping[str, Any]], bool] | None = None,
+        epochs: InstanceEpochs | None = None,
     ) -> None:
         # Not Trial.__init__, which would tell the sampler that a trial begins.
         self._trial = trial
         self._number = number
         self._is_known = is_known
+        self._epochs = epochs
         self._learning_curve: dict[int, float] = {}
         self._own_user_attrs: dict[str, Any] = {}
         self._constraint_values: dict[str, float] = {}
@@ -166,10 +173,22 @@ class InstanceTrial(Trial):
             )
             return
         self._learning_curve[at] = point
+        if self._epochs is not None:
+            self._epochs.report(point, at)
 
     def should_prune(self) -> bool:
-        """Return False: an instance always runs to its end."""
-        return False
+        """Return True if the instance pruner stops the instance; False without such a pruner."""
+        return self._epochs is not None and self._epochs.should_prune()
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Why the instance pruner stopped the instance; None if it did not."""
+        return None if self._epochs is None else self._epochs.stopped_by
+
+    @property
+    def pruner_state(self) -> dict[str, Any]:
+        """What the instance pruner noted about the instance."""
+        return {} if self._epochs is None else self._epochs.state
 
     @property
     def user_attrs(self) -> dict[str, Any]:

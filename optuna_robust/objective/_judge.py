@@ -103,7 +103,7 @@ def make_judge(
     Raises:
         ValueError: If ``returns`` or ``several`` does not fit the study.
     """
-    asked = _unwrapped(study.pruner)
+    asked = unwrapped(study.pruner)
     pruner = asked if isinstance(asked, RobustnessPruner) else None
     if several is not None:
         return Judge(several, _signs(study, several), True, False, pruner)
@@ -134,10 +134,10 @@ def make_judge(
 
 def is_robust(pruner: BasePruner) -> bool:
     """Tell whether a pruner is a RobustnessPruner, perhaps inside a PatientPruner."""
-    return isinstance(_unwrapped(pruner), RobustnessPruner)
+    return isinstance(unwrapped(pruner), RobustnessPruner)
 
 
-def _unwrapped(pruner: BasePruner) -> BasePruner:
+def unwrapped(pruner: BasePruner) -> BasePruner:
     """Return the pruner inside a PatientPruner."""
     inner = getattr(pruner, "_wrapped_pruner", None)
     return inner if isinstance(inner, BasePruner) else pruner

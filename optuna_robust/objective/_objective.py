@@ -42,6 +42,7 @@ from optuna_robust.instance import shared_instance
 from optuna_robust.instance import SOURCES
 from optuna_robust.objective._dead_trials import continue_dead_trials
 from optuna_robust.objective._dead_trials import first_number
+from optuna_robust.objective._epochs import make_instance_pruning
 from optuna_robust.objective._judge import check_returns
 from optuna_robust.objective._judge import check_study
 from optuna_robust.objective._judge import is_robust
@@ -188,6 +189,21 @@ class MultiInstanceObjective:
             For an objective that takes several: how many it gets at each call. The pruner is asked
             after each instance as ever; what was trained beyond is in the store, and does not
             count. Default: 1, 1, 2, 4, …, where halving decides, or all if there is no pruner.
+        instance_pruner:
+            Any Optuna pruner but :class:`~optuna_robust.RobustnessPruner`, for an objective that
+            reports epochs: ``trial.report(value, step=epoch)``, and ``raise optuna.TrialPruned``
+            if ``trial.should_prune()``. It judges an instance as it judges a trial, among the
+            instances of the study's trials that ended before this trial began: of the 256 newest,
+            whatever their numbers, failed ones apart. So the first trial is not pruned, and what
+            is pruned does not depend on ``n_jobs``. It compares at the steps that
+            ``robust:learning_curves`` keeps. :func:`~optuna_robust.confirm` and
+            :func:`~optuna_robust.robust_select` prune no epochs. Default: None, no instance is
+            pruned, and TrialPruned from inside ends the trial.
+        on_instance_pruned:
+            What an instance counts as that ``instance_pruner`` stopped: ``"worst"`` (default), the
+            worst possible loss, also towards ``max_failures``; or ``"last"``, the last value that
+            it reported, which must be a loss as the objective returns it. TrialPruned that the
+            objective raises otherwise ends the trial.
 
     Raises:
         TypeError: If an argument has the wrong type, or the objective cannot be called with a
@@ -215,6 +231,8 @@ class MultiInstanceObjective:
         executor: Executor | None = None,
         store: InstanceStore | None = None,
         instances_per_call: int | None = None,
+        instance_pruner: BasePruner | None = None,
+        on_instance_pruned: str = "worst",
     ) -> None:
         check_unwrapped(objective)
         self._criterion, self._several = None, None
@@ -240,6 +258,14 @@ class MultiInstanceObjective:
             takes_several=self._evaluator.takes_several,
             in_this_process=self._n_jobs == 1 and executor is None,
         )
+        self._pruning = make_instance_pruning(
+            instance_pruner, on_instance_pruned, takes_several=self._evaluator.takes_several
+        )
+        if self._pruning is not None and self._several is not None:
+            raise ValueError(
+                "instance_pruner judges one value of an instance, but criterion names several: "
+                "Optuna's pruners know no multi-objective studies."
+            )
         for each in self._returns or self._several or (self._criterion,):
             if each is not None:
                 check_min_instances(each, self._n_instances)
@@ -259,8 +285,11 @@ class MultiInstanceObjective:
                 objective raised it.
         """
         judge = self._begin(trial)
-        run = TrialRun(trial, judge)
-        pool = self._pool(trial)
+        epochs = (
+            None if self._pruning is None else self._pruning.of(trial, judge, self._n_instances)
+        )
+        run = TrialRun(trial, judge, epochs)
+        pool = self._pool(run)
         try:
             if isinstance(trial.study.sampler, RobustnessSampler):
                 take_turn(
@@ -268,7 +297,7 @@ class MultiInstanceObjective:
                     trial.study.sampler,
                     n_instances=self._n_instances,
                     per_turn=self._per_call or 1,
-                    train=partial(self._train_here, trial),
+                    train=partial(self._train_here, run),
                     train_up_to=partial(self._train_up_to, run, pool),
                 )
             else:
@@ -284,9 +313,7 @@ class MultiInstanceObjective:
 
     def _train_all(self, run: TrialRun, pool: InstancePool) -> None:
         """Train the instances of a trial until its pruner stops it."""
-        for _ in self._train_up_to(
-            run, pool, self._n_instances, partial(self._train_here, run.trial)
-        ):
+        for _ in self._train_up_to(run, pool, self._n_instances, partial(self._train_here, run)):
             if run.n_instances < self._n_instances and run.should_stop():
                 pruner = type(run.trial.study.pruner).__name__
                 run.stop(trials.by_pruner(pruner, run.n_instances))
@@ -302,6 +329,7 @@ class MultiInstanceObjective:
             train,
             self._per_call,
             may_be_known=self._store is not None,
+            epochs=run.epochs,
         )
         for trained in instances:
             self._take(run, trained)
@@ -397,6 +425,7 @@ class MultiInstanceObjective:
             self._n_instances,
             self._on_failure,
             tuple(criterion.name for criterion in judge.criteria),
+            self._counts_as,
         )
         check_settings(study, settings)
         if self._store is not None:
@@ -404,13 +433,13 @@ class MultiInstanceObjective:
             self._store.warn_of_another_objective(self._evaluator.identity)
         keep_settings(study, settings)
 
-    def _pool(self, trial: Trial) -> InstancePool:
+    def _pool(self, run: TrialRun) -> InstancePool:
         """Return what trains the instances of a trial after the first one."""
         workers: Workers
         with self._lock:
-            failures = self._failures.setdefault(trial.study, RunFailures())
+            failures = self._failures.setdefault(run.trial.study, RunFailures())
             if self._n_jobs == 1 and self._executor is None:
-                workers = self._this_process(trial)
+                workers = self._this_process(run)
             else:
                 if self._workers is None:
                     self._workers = make_workers(self._evaluator, self._n_jobs, self._executor)
@@ -420,13 +449,13 @@ class MultiInstanceObjective:
             self._store,
             raise_failures=self._on_failure == "raise",
             failures=failures,
-            train_here=lambda job: self._train_here(trial, [job.instance])[0],
+            train_here=lambda job: self._train_here(run, [job.instance])[0],
         )
 
-    def _this_process(self, trial: Trial) -> Workers:
+    def _this_process(self, run: TrialRun) -> Workers:
         if self._evaluator.takes_several:
-            return Together(lambda jobs: self._train_here(trial, [job.instance for job in jobs]))
-        return InProcess(lambda job: self._train_here(trial, [job.instance])[0])
+            return Together(lambda jobs: self._train_here(run, [job.instance for job in jobs]))
+        return InProcess(lambda job: self._train_here(run, [job.instance])[0])
 
     def _instances(self, trial: Trial) -> tuple[Instance, ...]:
         # A trial that goes on has the instances of the one that it goes on with.
@@ -438,26 +467,40 @@ class MultiInstanceObjective:
 
     def _train_here(
         self,
-        trial: Trial,
+        run: TrialRun,
         instances: Sequence[Instance],
         is_known: Callable[[Mapping[str, Any]], bool] | None = None,
     ) -> list[Outcome]:
-        return self._evaluator(trial, instances, is_known=is_known, on_wait=self._warn_of_threads)
+        return self._evaluator(
+            run.trial,
+            instances,
+            is_known=is_known,
+            on_wait=self._warn_of_threads,
+            epochs=run.epochs,
+        )
 
     def _take(self, run: TrialRun, trained: Trained) -> None:
         """Take an instance into the trial's account; stops a trial that fails too often."""
         outcome = trained.outcome
-        run.add(trained, self._on_failure)
+        run.add(trained, self._on_failure, self._counts_as or "worst")
         if outcome.failure is None:
             self._warn_if_identical(run)
             return
-        if outcome.pruned:
+        if outcome.pruned and not outcome.stopped:
             raise TrialPruned(outcome.failure)
-        if run.n_failures > self._max_failures * self._n_instances:
+        n_pruned = run.n_pruned if self._counts_as == "worst" else 0
+        if run.n_failures + n_pruned > self._max_failures * self._n_instances:
+            told = f"{run.n_failures} of {self._n_instances} instances failed"
+            told += f" and {n_pruned} were pruned" if n_pruned else ""
             run.stop(
-                f"{run.n_failures} of {self._n_instances} instances failed, more than "
-                f"max_failures={self._max_failures:g} allows; the last one: {outcome.failure}"
+                f"{told}, more than max_failures={self._max_failures:g} allows; the last one: "
+                f"{outcome.failure}"
             )
+
+    @property
+    def _counts_as(self) -> str | None:
+        """What a pruned instance counts as; None if instances are not pruned."""
+        return None if self._pruning is None else self._pruning.counts_as
 
     def _warn_of_threads(self) -> None:
         self._warn_once(

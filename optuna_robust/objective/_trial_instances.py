@@ -24,6 +24,7 @@ from optuna_robust.evaluation import StudyView
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+    from optuna_robust.evaluation import EpochPruning
     from optuna_robust.instance import Instance
     from optuna_robust.parallel import InstancePool
     from optuna_robust.parallel import Trained
@@ -60,6 +61,8 @@ class TrialInstances:
             decided on together.
         may_be_known:
             Whether the pool may know instances of the model.
+        epochs:
+            How they are pruned by their epochs; None: they are not.
     """
 
     trial: Trial
@@ -68,6 +71,7 @@ class TrialInstances:
     train: Train
     per_call: int | None
     may_be_known: bool
+    epochs: EpochPruning | None = None
 
     def __iter__(self) -> Iterator[Trained]:
         """Yield instances in order."""
@@ -80,7 +84,16 @@ class TrialInstances:
         study, distributions = StudyView.of(self.trial.study), self.trial.distributions
         params, number = self._params(), self.trial.number
         jobs = [
-            Job(params, instance, number, study, given, distributions, any_range=True)
+            Job(
+                params,
+                instance,
+                number,
+                study,
+                given,
+                distributions,
+                any_range=True,
+                epochs=self.epochs,
+            )
             for instance in self.instances[n_first:]
         ]
         for position, job in enumerate(jobs):
@@ -125,10 +138,12 @@ class TrialInstances:
         return canonical_params(self.trial.params, self.trial.distributions)
 
     def _known(self, params: Mapping[str, Any]) -> Trained | None:
-        return self.pool.known(Job(params, self.instances[0], self.trial.number))
+        job = Job(params, self.instances[0], self.trial.number, epochs=self.epochs)
+        return self.pool.known(job)
 
     def _add(
         self, instances: Sequence[Instance], outcomes: Sequence[Outcome]
     ) -> Iterator[Trained]:
         params, number = self._params(), self.trial.number
-        return self.pool.add([Job(params, each, number) for each in instances], outcomes)
+        jobs = [Job(params, each, number, epochs=self.epochs) for each in instances]
+        return self.pool.add(jobs, outcomes)

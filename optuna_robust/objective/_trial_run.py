@@ -20,17 +20,28 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial
 
+    from optuna_robust.evaluation import EpochPruning
     from optuna_robust.evaluation import Outcome
     from optuna_robust.objective._judge import Judge
     from optuna_robust.parallel import Trained
 
 
 class TrialRun:
-    """What one trial has seen so far, in memory and in the trial's user attributes."""
+    """What one trial has seen so far, in memory and in the trial's user attributes.
 
-    def __init__(self, trial: Trial, judge: Judge) -> None:
+    Args:
+        trial:
+            The study's.
+        judge:
+            How it is judged.
+        epochs:
+            How its instances are pruned by their epochs; None: they are not.
+    """
+
+    def __init__(self, trial: Trial, judge: Judge, epochs: EpochPruning | None = None) -> None:
         self.trial = trial
         self.judge = judge
+        self.epochs = epochs
         self.record = ModelRecord()
         self._oriented: dict[int, float] = {}
         self._written: dict[str, Any] = {}
@@ -40,6 +51,7 @@ class TrialRun:
         for name, nothing in (
             (trials.FAILURES, {}),
             (trials.FAILURE_KINDS, {}),
+            (trials.PRUNED_INSTANCES, {}),
             (trials.INSTANCE_ATTRS, {}),
             (trials.N_REUSED, 0),
             (trials.STOPPED, {}),
@@ -83,11 +95,18 @@ class TrialRun:
             self._criterion = values[0]
         return values
 
-    def add(self, trained: Trained, on_failure: str) -> None:
+    @property
+    def n_pruned(self) -> int:
+        """How many instances were pruned by their epochs."""
+        return len(self.record.pruned)
+
+    def add(self, trained: Trained, on_failure: str, on_instance_pruned: str) -> None:
         """Take the next instance into account, and report it."""
         number = self.n_instances
         computed = self._computed_constraints(trained.outcome)
-        self.record.add(trained, on_failure, self.judge.sign, computed)
+        self.record.add(
+            trained, on_failure, self.judge.sign, computed, on_instance_pruned=on_instance_pruned
+        )
         loss = self.record.last(self.judge.sign)
         if not math.isnan(loss):
             self._oriented[number] = loss

@@ -29,6 +29,7 @@ from optuna_robust.criteria import identical
 from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import is_rung
+from optuna_robust.pruner._epochs import EpochsForInstances
 from optuna_robust.pruner._finished_trials import FinishedTrials
 from optuna_robust.pruner._halving import TrialHalving
 from optuna_robust.pruner._informed import inform
@@ -57,7 +58,9 @@ class RobustnessPruner(BasePruner):
     A step is an instance: one training of the trial's model. Use it with
     :class:`~optuna_robust.MultiInstanceObjective`, or alone with
     ``trial.report(loss, step=instance_number)``, where the reported value is the raw loss of that
-    instance and instance ``i`` has the same seed and training sample in every trial.
+    instance and instance ``i`` has the same seed and training sample in every trial. Alone with an
+    objective that reports epochs it would take them for instances; it warns where values get
+    better from step to step, from 8 steps on.
 
     A trial is compared with the finished trials (COMPLETE and PRUNED) that have all of its
     instances; in a race those with fewer count, too. Failed, running and waiting trials do not
@@ -271,7 +274,9 @@ class RobustnessPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Judge whether the trial should be pruned; called by ``trial.should_prune()``."""
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-        losses = oriented_losses(trial, sign)
+        losses, recorded = oriented_losses(trial, sign), is_recorded(trial)
+        if not recorded:
+            self._epochs.warn(study, trial.number, losses)
         # Constraints are read from the storage: only where the rule decides.
         is_compared = self._rule is not None and self._looks_at(len(losses))
         return self.stops(
@@ -279,7 +284,7 @@ class RobustnessPruner(BasePruner):
             trial.number,
             losses,
             sign=sign,
-            recorded=is_recorded(trial),
+            recorded=recorded,
             params=trial.params,
             violation=violation_so_far(trial) if is_compared else 0.0,
         )
@@ -375,7 +380,7 @@ class RobustnessPruner(BasePruner):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read from studies: it is read again."""
         state = self.__dict__.copy()
-        for name in ("_lock", "_finished", "_read_for", "_settings_of", "_informed"):
+        for name in ("_lock", "_finished", "_read_for", "_settings_of", "_informed", "_epochs"):
             del state[name]
         return state
 
@@ -397,6 +402,7 @@ class RobustnessPruner(BasePruner):
         self._informed: weakref.WeakKeyDictionary[Study, InformedTrials] = (
             weakref.WeakKeyDictionary()
         )
+        self._epochs = EpochsForInstances()
 
     def _default_warmup(self) -> int:
         if self._rule in _RULES_WITHOUT_WARMUP:

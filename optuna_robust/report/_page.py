@@ -55,7 +55,7 @@ def write_html(
             Number of the best trials to report.
         store:
             The :class:`~optuna_robust.InstanceStore` that the search was run with, to show
-            learning curves. Default: they are not shown.
+            learning curves. Default: those that the trials keep.
 
     Raises:
         OSError: If the file cannot be written.
@@ -93,7 +93,7 @@ def html_report(study: Study, *, n_trials: int = 10, store: InstanceStore | None
             Number of the best trials to report.
         store:
             The :class:`~optuna_robust.InstanceStore` that the search was run with, to show
-            learning curves. Default: they are not shown.
+            learning curves. Default: those that the trials keep.
 
     Raises:
         TypeError: If ``n_trials`` is not an integer.

@@ -88,6 +88,8 @@ def costs(found: StudyReport) -> Table:
                     f"{found.n_spared} ({share:.0f} %)",
                 )
             )
+        if found.n_pruned:
+            rows.append(("instances pruned by their epochs", str(found.n_pruned)))
         rows.append(("instances that failed", str(found.n_failures)))
         rows += [("of these", f"{n} with {_cut(reason)}") for reason, n in found.reasons]
     rows.append(("time of the trainings, added up", _duration(found.seconds)))

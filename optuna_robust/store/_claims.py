@@ -67,7 +67,10 @@ def find(connection: sa.Connection, experiment: int, keys: set[Key]) -> dict[Key
 
 
 def claim(connection: sa.Connection, experiment: int, worker: str, jobs: Sequence[Job]) -> Claims:
-    """Claim instances that nobody has trained and no living worker is training."""
+    """Claim instances that nobody has trained and no living worker is training.
+
+    One that was stopped by its epochs is trained again where no instance is pruned.
+    """
     rows = find(connection, experiment, {job.key for job in jobs})
     others = {row.worker_id for row in rows.values() if row.state == _rows.RUNNING} - {worker}
     dead = dead_workers(connection, others)
@@ -86,9 +89,11 @@ def claim(connection: sa.Connection, experiment: int, worker: str, jobs: Sequenc
                 }
             )
             claims.granted.add(job.key)
-        elif row.state in _rows.FINISHED:
+        elif _rows.is_finished(row, job):
             claims.finished[job.key] = _rows.row_outcome(row)
-        elif row.worker_id in dead and _take_over(connection, row, worker):
+        elif (row.state == _rows.STOPPED or row.worker_id in dead) and _take_over(
+            connection, row, worker
+        ):
             claims.granted.add(job.key)
         else:
             claims.busy.add(job.key)
@@ -156,10 +161,10 @@ def _take_over(connection: sa.Connection, row: sa.Row[Any], worker: str) -> bool
         sa.update(instances)
         .where(
             instances.c.id == row.id,
-            instances.c.state == _rows.RUNNING,
+            instances.c.state == row.state,
             instances.c.worker_id == row.worker_id,
         )
-        .values(worker_id=worker, begun=time.time())
+        .values(state=_rows.RUNNING, worker_id=worker, begun=time.time())
     )
     return taken.rowcount == 1
 

@@ -20,10 +20,13 @@ from optuna_robust.model_key import canonical_json
 
 
 RUNNING, DONE, FAILED, PRUNED = "running", "done", "failed", "pruned"
-FINISHED = (DONE, FAILED, PRUNED)
+# By its instance pruner: it counts where instances are pruned, and is trained again elsewhere.
+STOPPED = "stopped"
+FINISHED = (DONE, FAILED, PRUNED, STOPPED)
 # Stand in the column of user attributes.
 _SYSTEM_ATTRS = "robust:system_attrs"
 _KIND = "robust:failure_kind"
+_PRUNER_STATE = "robust:pruner_state"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class StoredInstance:
         own: Number of the model whose own instance it is; None: common to all models.
         seed: Seed of its initialisation.
         order_seed: Seed of its order.
-        state: ``"running"``, ``"done"``, ``"failed"`` or ``"pruned"``.
+        state: ``"running"``, ``"done"``, ``"failed"``, ``"pruned"`` or ``"stopped"``.
         outcome: What came of it; None while it is running.
         begun: When it began, seconds since the epoch.
         finished: When it ended; None while it is running.
@@ -66,9 +69,16 @@ class StoredInstance:
 
 def state_of(outcome: Outcome) -> str:
     """Return the state of a finished instance."""
+    if outcome.stopped:
+        return STOPPED
     if outcome.pruned:
         return PRUNED
     return DONE if outcome.failure is None else FAILED
+
+
+def is_finished(row: sa.Row[Any], job: Job) -> bool:
+    """Return True if an instance that is wanted need not be trained."""
+    return row.state in FINISHED and (row.state != STOPPED or job.epochs is not None)
 
 
 def job_columns(job: Job) -> dict[str, Any]:
@@ -176,10 +186,11 @@ def _outcome(columns: Mapping[Any, Any]) -> Outcome:
     user_attrs = json.loads(columns["user_attrs"] or "{}")
     system_attrs = user_attrs.pop(_SYSTEM_ATTRS, {})
     kind = user_attrs.pop(_KIND, None)
+    pruner_state = user_attrs.pop(_PRUNER_STATE, {})
     return Outcome(
         columns["loss"],
         columns["failure"],
-        columns["state"] == PRUNED,
+        columns["state"] in (PRUNED, STOPPED),
         columns["seconds"],
         {int(step): value for step, value in curve.items()},
         user_attrs,
@@ -187,6 +198,8 @@ def _outcome(columns: Mapping[Any, Any]) -> Outcome:
         distributions_from_json(columns["distributions"]),
         system_attrs,
         failure_kind=kind,
+        stopped=columns["state"] == STOPPED,
+        pruner_state=pruner_state,
     )
 
 
@@ -197,6 +210,8 @@ def _with_others(outcome: Outcome) -> dict[str, Any]:
         others[_SYSTEM_ATTRS] = outcome.system_attrs
     if outcome.failure_kind is not None:
         others[_KIND] = storable(outcome.failure_kind)
+    if outcome.pruner_state:
+        others[_PRUNER_STATE] = outcome.pruner_state
     return {**outcome.user_attrs, **others}
 
 

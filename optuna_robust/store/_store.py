@@ -288,10 +288,13 @@ class InstanceStore:
 
     def outcomes(self, jobs: Iterable[Job]) -> dict[Key, Outcome]:
         """Return what came of those instances that were trained."""
+        wanted = {job.key: job for job in jobs}
         with self._database.transaction() as connection:
-            rows = _claims.find(connection, self._experiment_id, {job.key for job in jobs})
+            rows = _claims.find(connection, self._experiment_id, set(wanted))
         return {
-            key: _rows.row_outcome(row) for key, row in rows.items() if row.state in _rows.FINISHED
+            key: _rows.row_outcome(row)
+            for key, row in rows.items()
+            if _rows.is_finished(row, wanted[key])
         }
 
     def claim(self, jobs: Sequence[Job]) -> Claims:

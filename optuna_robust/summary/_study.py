@@ -42,6 +42,8 @@ def study_cost(found: StudyReport) -> str:
         told.append(f"{spared} of stopped trials {were} not trained")
     if found.n_reused:
         told.append(f"{found.n_reused} came from a store")
+    if found.n_pruned:
+        told.append(f"{found.n_pruned} were pruned by their epochs")
     text = f"Trainings: {found.n_trainings}, {found.seconds:.1f} s."
     return f"{text} {'; '.join(told)}." if told else text
 

@@ -58,6 +58,7 @@ class StudyReport:
         n_failures: Instances of theirs that failed.
         failure_kinds: How many of each kind (type and place of the exception), the most frequent
             first.
+        n_pruned: Instances of theirs that were pruned by their epochs.
         reasons: The most frequent reasons of that, and how often each was.
         n_spared: Instances that its COMPLETE and PRUNED trials did without; None if that is not
             known.
@@ -84,6 +85,7 @@ class StudyReport:
     n_reused: int
     n_failures: int
     failure_kinds: dict[str, int]
+    n_pruned: int
     reasons: tuple[tuple[str, int], ...]
     n_spared: int | None
     n_unpruned: int | None
@@ -123,6 +125,7 @@ class StudyReport:
             "n_reused": self.n_reused,
             "n_failures": self.n_failures,
             "failure_kinds": self.failure_kinds,
+            "n_pruned_instances": self.n_pruned,
             "n_spared": self.n_spared,
             "n_trainings_without_pruning": self.n_unpruned,
             "seconds": self.seconds,
@@ -181,6 +184,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         n_reused=trials.n_reused_by(everything),
         n_failures=sum(map(n_failures, own)),
         failure_kinds=count_kinds(kind for trial in own for kind in trials.failure_kinds(trial)),
+        n_pruned=sum(len(trial.user_attrs.get(trials.PRUNED_INSTANCES, {})) for trial in own),
         reasons=_reasons(own),
         n_spared=n_spared,
         n_unpruned=None if n_spared is None else n_spared + sum(map(n_instances, own)),

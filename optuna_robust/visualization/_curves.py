@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna_robust.arguments import check_choice
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.learning_curves import learning_curves_of
 from optuna_robust.model_key import model_key
 from optuna_robust.selection import SelectionResult
 from optuna_robust.visualization._models import CriterionLike
@@ -85,10 +86,10 @@ def curves_of(
 
     Args:
         source:
-            A study or a selection's result, with ``store``; or values, shape ``(n_models,
+            A study, a selection's result with ``store``, or values, shape ``(n_models,
             n_instances, n_epochs)``, NaN where none was reported.
         store:
-            The store that kept the instances.
+            The store that kept the instances; None: a study's trials did.
         criterion:
             What models are ranked by; None: that of the search, or the criterion q3+iqr of the
             last epoch.
@@ -99,20 +100,24 @@ def curves_of(
             What a value is called; None: as a loss is called.
 
     Raises:
-        TypeError: If ``store`` is missing, or given with values.
+        TypeError: If ``store`` is missing for a selection, or given with values.
         ValueError: If the direction is unknown, or values have not three dimensions.
     """
     if direction is not None:
         check_choice("direction", direction, ("minimize", "maximize"))
     if not isinstance(source, (Study, SelectionResult)):
         return _of_values(source, store, criterion, direction or "minimize", value_name)
-    if store is None:
+    if store is None and not isinstance(source, Study):
         raise TypeError(
-            "Learning curves are kept in an InstanceStore: give the one that the search was run "
-            "with as store, or give the curves as an array (n_models, n_instances, n_epochs)."
+            "The learning curves of a selection are kept in an InstanceStore, and in its study: "
+            "give the store as store, or the study that robust_select got (study=), or the curves "
+            "as an array (n_models, n_instances, n_epochs)."
         )
     models = models_of(source, criterion=criterion)
-    found = _kept_curves(models, store)
+    if store is not None:
+        found = _stored_curves(models, store)
+    elif isinstance(source, Study):
+        found = _recorded_curves(models, source)
     epochs = tuple(sorted({epoch for curve in found.values() for epoch in curve}))
     instances = tuple(sorted({number for _, number in found}))
     values = np.full((len(models.numbers), len(instances), len(epochs)), np.nan)
@@ -132,7 +137,20 @@ def curves_of(
     )
 
 
-def _kept_curves(models: Models, store: InstanceStore) -> dict[tuple[int, int], dict[int, float]]:
+def _recorded_curves(models: Models, study: Study) -> dict[tuple[int, int], dict[int, float]]:
+    """Return the curves that a study's trials keep, by row of the model and instance number."""
+    by_number = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    return {
+        (row, number): curve
+        for row, trial in enumerate(models.numbers)
+        for number, curve in learning_curves_of(by_number[trial]).items()
+        if number in models.instances
+    }
+
+
+def _stored_curves(
+    models: Models, store: InstanceStore
+) -> dict[tuple[int, int], dict[int, float]]:
     """Return the curves that a store keeps, by row of the model and instance number."""
     kept = {
         (each.model_key, each.number, each.own): each.outcome.learning_curve

@@ -76,12 +76,13 @@ def plot_learning_curves(
 
     Args:
         source:
-            A study or what :func:`~optuna_robust.robust_select` found, with ``store``; or the
+            A study; what :func:`~optuna_robust.robust_select` found, with ``store``; or the
             curves themselves, shape ``(n_models, n_instances, n_epochs)``, NaN where nothing was
             reported.
         store:
-            The :class:`~optuna_robust.InstanceStore` that the search was run with: it keeps what
-            objectives report by ``trial.report``.
+            The :class:`~optuna_robust.InstanceStore` that the search was run with, which keeps all
+            that objectives report by ``trial.report``. Default: what a study's trials keep, at
+            most 200 points of an instance and 2000 of a trial.
         n_models:
             Number of models, the best ones.
         criterion:
@@ -99,7 +100,7 @@ def plot_learning_curves(
         The figure; an empty one, and a line in the log, without data.
 
     Raises:
-        TypeError: If an argument has the wrong type, or ``store`` is missing.
+        TypeError: If an argument has the wrong type, or ``store`` is missing for a selection.
         ValueError: If an argument has no allowed value.
     """
     check_count("n_models", n_models, minimum=1)

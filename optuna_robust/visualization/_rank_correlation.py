@@ -66,13 +66,15 @@ def plot_rank_correlation(
 
     Args:
         source:
-            A study or what :func:`~optuna_robust.robust_select` found, with ``store``; or learning
+            A study; what :func:`~optuna_robust.robust_select` found, with ``store``; or learning
             curves, shape ``(n_models, n_instances, n_epochs)``, NaN where nothing was reported.
             Instances that fewer than half as many models have as the most frequent one are left
-            out: those are survivors, which are more alike.
+            out: those are survivors, which are more alike. So are instances that an
+            ``instance_pruner`` let end: ask a study without one.
         store:
-            The :class:`~optuna_robust.InstanceStore` that the search was run with: it keeps what
-            objectives report by ``trial.report``.
+            The :class:`~optuna_robust.InstanceStore` that the search was run with, which keeps all
+            that objectives report by ``trial.report``. Default: what a study's trials keep, at
+            most 200 points of an instance and 2000 of a trial.
         direction:
             Which way of the curves is better, ``"minimize"`` or ``"maximize"``, if it is not that
             of the losses.
@@ -83,7 +85,7 @@ def plot_rank_correlation(
         The figure; an empty one, and a line in the log, without curves of two models.
 
     Raises:
-        TypeError: If an argument has the wrong type, or ``store`` is missing.
+        TypeError: If an argument has the wrong type, or ``store`` is missing for a selection.
         ValueError: If an argument has no allowed value.
     """
     curves = curves_of(source, store=store, direction=direction, value_name=None)

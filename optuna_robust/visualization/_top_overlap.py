@@ -77,8 +77,9 @@ def plot_top_overlap(
         source:
             As in :func:`plot_rank_correlation`.
         store:
-            The :class:`~optuna_robust.InstanceStore` that the search was run with: it keeps what
-            objectives report by ``trial.report``.
+            The :class:`~optuna_robust.InstanceStore` that the search was run with, which keeps all
+            that objectives report by ``trial.report``. Default: what a study's trials keep, at
+            most 200 points of an instance and 2000 of a trial.
         share:
             Share of the models that count as the best, at least one model.
         direction:
@@ -91,7 +92,7 @@ def plot_top_overlap(
         The figure; an empty one, and a line in the log, without curves of two models.
 
     Raises:
-        TypeError: If an argument has the wrong type, or ``store`` is missing.
+        TypeError: If an argument has the wrong type, or ``store`` is missing for a selection.
         ValueError: If an argument has no allowed value.
     """
     check_between("share", share, 0.0, 1.0)

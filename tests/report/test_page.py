@@ -30,6 +30,9 @@ FIGURES = [
     "optimism",
     "criteria",
     "instance-effect",
+    "learning-curves",
+    "rank-correlation",
+    "top-overlap",
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import optuna_robust as opr
 from optuna_robust.visualization._curves import curves_of
-from tests.visualization.sources import study_of
+from tests.visualization.sources import selection_of
 
 
 def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
@@ -79,8 +79,8 @@ def test_instances_of_few_models_are_not_ranked() -> None:
 
 def test_bad_input_is_an_error() -> None:
     options = {"direction": None, "value_name": None}
-    with pytest.raises(TypeError, match="give the one that the search was run with as store"):
-        curves_of(study_of([[1.0]]), store=None, **options)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="give the store as store, or the study"):
+        curves_of(selection_of([[1.0], [2.0]]), store=None, **options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="store belongs to a study"):
         curves_of([[[1.0]]], store=opr.InstanceStore(), **options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"or from an array .*, but got str"):

@@ -12,6 +12,7 @@ from optuna_robust.visualization._learning_curves import _LearningCurvesInfo
 from optuna_robust.visualization._learning_curves import _ModelCurves
 from tests.visualization.sources import axis_titles
 from tests.visualization.sources import drawn
+from tests.visualization.sources import selection_of
 from tests.visualization.sources import study_of
 
 
@@ -78,13 +79,14 @@ def test_long_curves_are_thinned() -> None:
     assert len(figure.to_json()) < 350_000
 
 
-def test_a_study_needs_its_store() -> None:
-    with pytest.raises(TypeError, match="give the one that the search was run with as store"):
-        plot_learning_curves(study_of([[1.0]]))
+def test_a_selection_needs_its_store() -> None:
+    with pytest.raises(TypeError, match="give the store as store, or the study"):
+        plot_learning_curves(selection_of([[1.0], [2.0]]))
 
 
 def test_without_curves_the_figure_is_empty(caplog: pytest.LogCaptureFixture) -> None:
     assert not plot_learning_curves(study_of([[1.0]]), store=opr.InstanceStore()).data
+    assert not plot_learning_curves(study_of([[1.0]])).data
     assert "No learning curves." in caplog.text
     assert not plot_learning_curves(optuna.create_study(), store=opr.InstanceStore()).data
     assert not plot_learning_curves(np.empty((0, 0, 0))).data
