@@ -129,6 +129,23 @@ class MultiInstanceObjective:
         >>> [len(trial.user_attrs["robust:losses"]) for trial in study.trials]
         [5, 5, 5]
 
+        An objective that prunes by epochs:
+
+        >>> def by_epochs(trial, instance):
+        ...     x = trial.suggest_float("x", 0, 1)
+        ...     noise = 0.1 * instance.rng.normal()
+        ...     for epoch in range(1, 11):
+        ...         trial.report(x + noise + 1 / epoch, step=epoch)
+        ...         if trial.should_prune():
+        ...             raise optuna.TrialPruned
+        ...     return x + noise + 1 / epoch
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
+        >>> robust = opr.MultiInstanceObjective(by_epochs, n_instances=5, instance_pruner=pruner)
+        >>> study.optimize(robust, n_trials=3)
+        >>> [trial.user_attrs.get("robust:n_pruned", 0) for trial in study.trials]
+        [0, 3, 3]
+
     Args:
         objective:
             ``objective(trial)`` or ``objective(trial, instance)``, returning one loss, or several
@@ -196,9 +213,13 @@ class MultiInstanceObjective:
             instances of the study's trials that ended before this trial began: of the 256 newest,
             whatever their numbers, failed ones apart. So the first trial is not pruned, and what
             is pruned does not depend on ``n_jobs``. It compares at the steps that
-            ``robust:learning_curves`` keeps. :func:`~optuna_robust.confirm` and
-            :func:`~optuna_robust.robust_select` prune no epochs. Default: None, no instance is
-            pruned, and TrialPruned from inside ends the trial.
+            ``robust:learning_curves`` keeps. Later instances are of good models, and are compared
+            with these: a lenient pruner is the better one. Early epochs may not rank models, with
+            one-cycle learning rates nearly to the end: see
+            :func:`~optuna_robust.visualization.plot_rank_correlation` of a study without it.
+            :func:`~optuna_robust.confirm` and :func:`~optuna_robust.robust_select` prune no
+            epochs. Default: None, no instance is pruned, and TrialPruned from inside ends the
+            trial.
         on_instance_pruned:
             What an instance counts as that ``instance_pruner`` stopped: ``"worst"`` (default), the
             worst possible loss, also towards ``max_failures``; or ``"last"``, the last value that

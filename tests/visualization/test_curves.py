@@ -80,7 +80,7 @@ def test_instances_of_few_models_are_not_ranked() -> None:
 def test_bad_input_is_an_error() -> None:
     options = {"direction": None, "value_name": None}
     with pytest.raises(TypeError, match="give the store as store, or the study"):
-        curves_of(selection_of([[1.0], [2.0]]), store=None, **options)  # type: ignore[arg-type]
+        curves_of(selection_of([[1.0, 2.0], [2.0, 3.0]]), store=None, **options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="store belongs to a study"):
         curves_of([[[1.0]]], store=opr.InstanceStore(), **options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"or from an array .*, but got str"):

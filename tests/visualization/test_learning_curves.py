@@ -81,7 +81,7 @@ def test_long_curves_are_thinned() -> None:
 
 def test_a_selection_needs_its_store() -> None:
     with pytest.raises(TypeError, match="give the store as store, or the study"):
-        plot_learning_curves(selection_of([[1.0], [2.0]]))
+        plot_learning_curves(selection_of([[1.0, 2.0], [2.0, 3.0]]))
 
 
 def test_without_curves_the_figure_is_empty(caplog: pytest.LogCaptureFixture) -> None:
