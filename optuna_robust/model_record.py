@@ -161,11 +161,8 @@ class ModelRecord:
         """Return the losses of an objective that count, to be minimised, by instance number."""
         losses = self.losses
         if objective:
-            losses = trials.values_of(losses, self._instance_attrs(), objective)
+            losses = trials.values_of(losses, _by_name(self.user_attrs), objective)
         return trials.oriented_from_record(losses, sign)
-
-    def _instance_attrs(self) -> dict[str, dict[str, Any]]:
-        return {str(number): each for number, each in self.user_attrs.items()}
 
     def running_attrs(self) -> dict[str, Any]:
         """Return the user attributes that a trial has while its instances are trained."""
@@ -181,7 +178,7 @@ class ModelRecord:
             # JSON has no infinity.
             attrs[trials.VIOLATION] = min(self.constraints.violation, sys.float_info.max)
         if self.user_attrs:
-            attrs[trials.INSTANCE_ATTRS] = self._instance_attrs()
+            attrs[trials.INSTANCE_ATTRS] = _by_name(self.user_attrs)
             attrs.update(self.latest_attrs())
         return attrs
 

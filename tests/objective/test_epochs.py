@@ -346,6 +346,11 @@ def test_another_way_of_counting_is_refused_in_a_study() -> None:
             ValueError,
             "on_instance_pruned='best' is unknown",
         ),
+        (
+            {"instance_pruner": MedianPruner(), "criterion": ("median", "max")},
+            ValueError,
+            "instance_pruner judges one value of an instance",
+        ),
         ({"on_instance_pruned": "last"}, ValueError, "has no effect without an instance_pruner"),
     ],
 )
