@@ -123,7 +123,8 @@ def confirm(
             only where none is feasible.
         objective:
             ``objective(trial)`` or ``objective(trial, instance)``, as in the search; not the
-            :class:`~optuna_robust.MultiInstanceObjective` around it.
+            :class:`~optuna_robust.MultiInstanceObjective` around it. No epochs are pruned:
+            ``trial.should_prune()`` is False.
         n_models:
             How many of the best models; if there are fewer, all. Models that come twice count
             once.

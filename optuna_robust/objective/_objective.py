@@ -210,12 +210,12 @@ class MultiInstanceObjective:
             Any Optuna pruner but :class:`~optuna_robust.RobustnessPruner`, for an objective that
             reports epochs: ``trial.report(value, step=epoch)``, and ``raise optuna.TrialPruned``
             if ``trial.should_prune()``. It judges an instance as it judges a trial, among the
-            instances of the study's trials that ended before this trial began: of the 256 newest,
-            whatever their numbers, failed ones apart. So the first trial is not pruned, and what
-            is pruned does not depend on ``n_jobs``. It compares at the steps that
-            ``robust:learning_curves`` keeps. Later instances are of good models, and are compared
-            with these: a lenient pruner is the better one. Early epochs may not rank models, with
-            one-cycle learning rates nearly to the end: see
+            instances of the study's trials that ended before this trial began, whatever their
+            numbers: the 256 newest, of 20 000 points in all, without those that failed. So the
+            first trial is not pruned, and what is pruned does not depend on ``n_jobs``. It
+            compares at the steps that ``robust:learning_curves`` keeps. Later instances are of
+            good models, and are compared with these: a lenient pruner is the better one. Early
+            epochs may not rank models, with one-cycle learning rates nearly to the end: see
             :func:`~optuna_robust.visualization.plot_rank_correlation` of a study without it.
             :func:`~optuna_robust.confirm` and :func:`~optuna_robust.robust_select` prune no
             epochs. Default: None, no instance is pruned, and TrialPruned from inside ends the
@@ -223,8 +223,9 @@ class MultiInstanceObjective:
         on_instance_pruned:
             What an instance counts as that ``instance_pruner`` stopped: ``"worst"`` (default), the
             worst possible loss, also towards ``max_failures``; or ``"last"``, the last value that
-            it reported, which must be a loss as the objective returns it. TrialPruned that the
-            objective raises otherwise ends the trial.
+            it reported, which must be a loss as the objective returns it. The reason stands in
+            ``robust:pruned_instances``. TrialPruned that the objective raises otherwise ends the
+            trial.
 
     Raises:
         TypeError: If an argument has the wrong type, or the objective cannot be called with a

@@ -128,7 +128,8 @@ def robust_select(
     Args:
         objective:
             ``objective(trial)`` or ``objective(trial, instance)``, returning one loss, as for
-            :class:`~optuna_robust.MultiInstanceObjective`. Its trial suggests a model's values.
+            :class:`~optuna_robust.MultiInstanceObjective`. Its trial suggests a model's values,
+            and prunes no epochs: ``trial.should_prune()`` is False.
         models:
             A list of models ``[{name: value, …}, …]``, all different; a grid
             ``{name: [values]}``; a search space ``{name: distribution}``; or a study, of which

@@ -209,3 +209,17 @@ def test_mlflows_decorator_is_refused_in_workers(
     wrapped: Callable[..., Any] = tracked.track_in_mlflow()(objective)
     with pytest.raises(TypeError, match="objective cannot be sent to another process"):
         losses_in(place, wrapped, optuna.create_study(), executor, {"x": 0.5})
+
+
+@pytest.mark.parametrize("objective", [with_lightning, with_lightgbm, with_xgboost])
+def test_callbacks_prune_instances_by_their_epochs(objective: Callable[..., float]) -> None:
+    study = optuna.create_study(
+        sampler=optuna.samplers.RandomSampler(seed=0), pruner=optuna.pruners.NopPruner()
+    )
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
+    robust = opr.MultiInstanceObjective(objective, 3, instance_pruner=pruner, max_failures=1.0)
+    study.optimize(robust, n_trials=4)
+    pruned = [trial.user_attrs.get("robust:pruned_instances", {}) for trial in study.trials]
+    assert pruned[0] == {}
+    assert sum(map(len, pruned)) > 0
+    assert not any(trial.user_attrs["robust:n_failures"] for trial in study.trials)
