@@ -85,7 +85,7 @@ def report(
     front. Nothing is changed.
 
     The columns of a robust study: the criterion that is the trial's value, the median and the
-    spread (interquartile range) of its instances' losses, how many instances it has, how many
+    interquartile range (IQR) of its instances' losses, how many instances it has, how many
     of them failed, and the model.
 
     \b

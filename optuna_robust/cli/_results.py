@@ -13,6 +13,10 @@ from optuna_robust.cli._studies import shown
 from optuna_robust.cli._text_tables import printable
 from optuna_robust.cli._text_tables import text_table
 from optuna_robust.confirmation import ConfirmationResult
+from optuna_robust.criterion_names import better_side
+from optuna_robust.criterion_names import column_head
+from optuna_robust.criterion_names import shown_name
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.model_key import model_key
 from optuna_robust.selection import SelectionResult
 from optuna_robust.summary import best_heading
@@ -21,10 +25,10 @@ from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import detectable_difference
 from optuna_robust.summary import exact_params
 from optuna_robust.summary import failures_of
+from optuna_robust.summary import loss_name
 from optuna_robust.summary import number
 from optuna_robust.summary import settings_text
 from optuna_robust.summary import short_params
-from optuna_robust.summary import shown_sign
 from optuna_robust.summary import study_cost
 from optuna_robust.summary import study_failures
 from optuna_robust.summary import StudyReport
@@ -54,14 +58,16 @@ def study_text(found: StudyReport, storage: str) -> str:
         detectable_difference(found) if found.best else "",
     ]
     if found.confirmation is not None:
-        told = confirmation_text(found.confirmation, found.searched_by)
+        told = confirmation_text(found.confirmation, found.searched_by, found.loss_name)
         parts += [f"Confirmation, {told}", what_changed(found)]
     elif found.n_best and len(found.directions) == 1:
         parts.append(_advice(found, storage))
     return "\n\n".join(filter(None, parts))
 
 
-def confirmation_text(result: ConfirmationResult, searched_by: str | None) -> str:
+def confirmation_text(
+    result: ConfirmationResult, searched_by: str | None, loss_name: str | None = None
+) -> str:
     """Return the confirmation of a study's models as text.
 
     Args:
@@ -69,10 +75,12 @@ def confirmation_text(result: ConfirmationResult, searched_by: str | None) -> st
             What was confirmed.
         searched_by:
             Name of the criterion of the search; None if it is not known.
+        loss_name:
+            What losses are; None if it is not known.
     """
     return "\n\n".join(
         printable(part) if isinstance(part, str) else table_text(part)
-        for part in confirmation_parts(result, searched_by)
+        for part in confirmation_parts(result, searched_by, loss_name)
     )
 
 
@@ -91,12 +99,12 @@ def selection_text(result: SelectionResult, study: Study) -> str:
             The study that has the models as trials.
     """
     numbers = _trial_numbers(result, study)
-    sign = shown_sign(result.criterion, result.direction)
-    goal = "smaller is better" if sign < 0 else result.direction
-    value = number(sign * result.best_value)
+    criterion = shown_name(result.criterion, result.direction)
+    head = column_head(result.criterion, result.direction, loss_name(study))
+    value = number(shown_sign(result.criterion, result.direction) * result.best_value)
     best = (
         f"Best: model {result.best_index} (trial {numbers[result.best_index]} of "
-        f"{printable(study.study_name)}) with {result.criterion} {value} of "
+        f"{printable(study.study_name)}) with {criterion} {value} of "
         f"{counted(result.best_n_instances, 'instance')}, "
         f"{printable(exact_params(result.best_params))}."
     )
@@ -112,11 +120,11 @@ def selection_text(result: SelectionResult, study: Study) -> str:
     infeasible = f", {n_infeasible} of them infeasible" if n_infeasible else ""
     parts = [
         f"{counted(len(result.models), 'model')} (counted from 0){infeasible}, {result.rule} by "
-        f"{result.criterion} ({goal}):",
-        _steps(result),
+        f"{criterion} ({better_side(result.criterion, result.direction)}):",
+        _steps(result, head),
     ]
     if len(result.survivors) > 1:
-        parts += [f"{len(result.survivors)} models are left:", _survivors(result, numbers)]
+        parts += [f"{len(result.survivors)} models are left:", _survivors(result, numbers, head)]
     return "\n\n".join([*parts, trainings_of(result), printable(failures_of(result)), best])
 
 
@@ -130,7 +138,7 @@ def _advice(found: StudyReport, storage: str) -> str:
     )
 
 
-def _steps(result: SelectionResult) -> str:
+def _steps(result: SelectionResult, head: str) -> str:
     rows = [
         [
             str(step.step),
@@ -141,7 +149,7 @@ def _steps(result: SelectionResult) -> str:
         ]
         for step in result.steps
     ]
-    return text_table(["step", "models kept", "incumbent", result.criterion, "trained"], rows)
+    return text_table(["step", "models kept", "incumbent", head, "trained"], rows)
 
 
 def _trial_numbers(result: SelectionResult, study: Study) -> list[int]:
@@ -154,7 +162,7 @@ def _trial_numbers(result: SelectionResult, study: Study) -> list[int]:
     return [latest[model_key(params)] for params in result.models]
 
 
-def _survivors(result: SelectionResult, numbers: Sequence[int]) -> str:
+def _survivors(result: SelectionResult, numbers: Sequence[int], head: str) -> str:
     sign = -1 if result.direction == "maximize" else 1
     # The best first, by the selection's own choice; then by value.
     ranked = sorted(
@@ -171,4 +179,4 @@ def _survivors(result: SelectionResult, numbers: Sequence[int]) -> str:
         ]
         for model in ranked
     ]
-    return text_table(["model", "trial", result.criterion, "params"], rows, left=["params"])
+    return text_table(["model", "trial", head, "params"], rows, left=["params"])

@@ -15,6 +15,8 @@ import numpy as np
 
 from optuna_robust.comparison import Interval
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criterion_names import shown_name
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.hdf5_files import open_hdf5
 from optuna_robust.hdf5_files import writing_hdf5
 from optuna_robust.wording import counted
@@ -133,10 +135,13 @@ class ConfirmationResult:
     def __repr__(self) -> str:
         """Say what was found in a few lines."""
         best = self.models[self.best_index]
+        sign = shown_sign(self.criterion, self.direction)
+        low, high = best.interval[::sign]
         infeasible = "" if best.violation == 0.0 else "none is feasible, "
         return (
-            f"ConfirmationResult(best_params={self.best_params!r}, {self.criterion}="
-            f"{best.value:.6g} [{best.interval.low:.6g}, {best.interval.high:.6g}] of "
+            f"ConfirmationResult(best_params={self.best_params!r}, "
+            f"{shown_name(self.criterion, self.direction)}={sign * best.value:.6g} "
+            f"[{sign * low:.6g}, {sign * high:.6g}] of "
             f"{counted(len(self.instance_numbers), 'fresh instance')}, "
             f"optimism={best.optimism:.3g}, best of {len(self.models)} with probability "
             f"{best.probability_best:.2g}, {infeasible}"

@@ -61,7 +61,7 @@ def study_note(found: StudyReport, figures: Iterable[MainFigure]) -> str:
         parts.append("### Confirmation")
         parts += [
             escaped(part) if isinstance(part, str) else markdown_table(part)
-            for part in confirmation_parts(found.confirmation, found.searched_by)
+            for part in confirmation_parts(found.confirmation, found.searched_by, found.loss_name)
         ]
         parts.append(escaped(what_changed(found)))
     elif found.unreadable is not None:
@@ -106,7 +106,7 @@ def finalist_notes(found: StudyReport, n_finalists: int) -> list[Note]:
 def _unconfirmed(found: StudyReport, trial: FrozenTrial, place: int) -> str:
     return _bullets(
         f"Place {place} of {found.n_best} in the search",
-        [f"{found.value_names[0]} {shown_value(found, trial)}", unconfirmed(found)],
+        [f"{found.shown_names[0]} {shown_value(found, trial)}", unconfirmed(found)],
     )
 
 

@@ -16,6 +16,7 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.criterion_names import shown_name
 from optuna_robust.pruner import RobustnessPruner
 from optuna_robust.sampler import RobustnessSampler
 from optuna_robust.sampler import Target
@@ -71,12 +72,18 @@ class Judge:
             self.criteria, self._orientations(), self.sign, n_instances, common_instances
         )
 
+    def shown_names(self) -> tuple[str, ...]:
+        """Return the names of the criteria, as people read them."""
+        return tuple(map(_shown, self.criteria, self._signs()))
+
     def _orientations(self) -> tuple[int, ...]:
-        signs = self.signs if self.is_of_several else self.signs * len(self.criteria)
         return tuple(
             1 if self.multi_objective and criterion.kind == "spread" else sign
-            for criterion, sign in zip(self.criteria, signs, strict=True)
+            for criterion, sign in zip(self.criteria, self._signs(), strict=True)
         )
+
+    def _signs(self) -> tuple[int, ...]:
+        return self.signs if self.is_of_several else self.signs * len(self.criteria)
 
 
 def make_judge(
@@ -121,9 +128,9 @@ def make_judge(
         sign = _common_sign(study, returns)
     if pruner is not None and not is_multi and returns[0] != pruner.criterion:
         differ = (
-            f"MultiInstanceObjective judges trials by {returns[0].name}, but the study's "
-            f"RobustnessPruner by {pruner.criterion.name}: leave criterion out here, or give both "
-            "the same."
+            f"MultiInstanceObjective judges trials by {_told(returns[0], sign)}, but the study's "
+            f"RobustnessPruner by {_told(pruner.criterion, sign)}: leave criterion out here, "
+            "or give both the same."
         )
         if isinstance(study.sampler, RobustnessSampler):
             raise ValueError(differ)
@@ -169,6 +176,16 @@ def _signs(study: Study, criteria: tuple[Criterion, ...]) -> tuple[int, ...]:
             )
     # A spread is the same of either sign.
     return tuple(-1 if each == StudyDirection.MAXIMIZE else 1 for each in study.directions)
+
+
+def _shown(criterion: Criterion, sign: int) -> str:
+    return shown_name(criterion, "maximize" if sign < 0 else "minimize")
+
+
+def _told(criterion: Criterion, sign: int) -> str:
+    """Return a criterion as people read it, and as the argument that it was."""
+    name = _shown(criterion, sign)
+    return name if name == criterion.name else f"{name} (criterion={criterion.name!r})"
 
 
 def _common_sign(study: Study, returns: tuple[Criterion, ...]) -> int:

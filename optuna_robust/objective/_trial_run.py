@@ -89,7 +89,7 @@ class TrialRun:
         """
         values = self.judge.values(self._losses())
         if any(math.isnan(value) for value in values):
-            names = ", ".join(criterion.name for criterion in self.judge.criteria)
+            names = ", ".join(self.judge.shown_names())
             self.stop(f"{len(self._oriented)} losses give no value of {names}")
         if not self.judge.multi_objective:
             self._criterion = values[0]

@@ -28,7 +28,6 @@ from optuna_robust.summary import best_heading
 from optuna_robust.summary import best_trials
 from optuna_robust.summary import confirmation_parts
 from optuna_robust.summary import detectable_difference
-from optuna_robust.summary import shown_sign
 from optuna_robust.summary import study_failures
 from optuna_robust.summary import study_report
 from optuna_robust.summary import StudyReport
@@ -154,18 +153,8 @@ def _policy(scripts: list[str]) -> str:
 
 
 def _under_title(found: StudyReport) -> str:
-    # A spread that is maximised is shown positive.
-    turned = [
-        name
-        for name, direction in zip(found.criteria, found.directions, strict=False)
-        if shown_sign(name, direction) < 0
-    ]
-    goals = ", ".join(
-        f"{name} ({'smaller is better' if name in turned else direction})"
-        for name, direction in zip(found.value_names, found.directions, strict=True)
-    )
     kind = "Robust search" if found.is_robust else "Search"
-    return f"{kind} with Optuna: {goals}"
+    return f"{kind} with Optuna: {'; '.join(found.heads)}"
 
 
 def _short(found: StudyReport) -> str:
@@ -183,7 +172,7 @@ def _best(found: StudyReport) -> str:
         if found.is_robust:
             parts.append(
                 paragraph(
-                    "Median and spread (interquartile range) are those of the losses of a trial's "
+                    "Median and interquartile range (IQR) are those of the losses of a trial's "
                     "instances."
                 )
             )
@@ -199,7 +188,7 @@ def _confirmation(found: StudyReport) -> str:
         return ""
     parts = [
         paragraph(part) if isinstance(part, str) else table(part)
-        for part in confirmation_parts(found.confirmation, found.searched_by)
+        for part in confirmation_parts(found.confirmation, found.searched_by, found.loss_name)
     ]
     return "\n".join(["<h2>Confirmation on fresh instances</h2>", *parts])
 

@@ -10,6 +10,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from optuna_robust import __version__
+from optuna_robust.criterion_names import shown_name
 from optuna_robust.summary import confirmed_value
 from optuna_robust.summary import is_usable
 from optuna_robust.summary import none_feasible
@@ -54,7 +55,7 @@ def in_short(found: StudyReport) -> list[str]:
         if 0 < best.optimism < math.inf:
             told.append(
                 f"The search promised too much by {number(best.optimism, 3)} "
-                f"({best.statistic} of equally many instances)."
+                f"({shown_name(best.statistic, result.direction)} of equally many instances)."
             )
         return [" ".join(told), *now]
     if not found.best:
@@ -66,7 +67,7 @@ def in_short(found: StudyReport) -> list[str]:
         "It has not been confirmed on fresh instances: optuna-robust confirm does that."
     )
     return [
-        f"The best trial of the search is {best_trial.number}, with {found.value_names[0]} "
+        f"The best trial of the search is {best_trial.number}, with {found.shown_names[0]} "
         f"{shown_value(found, best_trial)}: {short_params(best_trial.params)}.",
         f"{unconfirmed(found)} {confirmation}",
     ]
@@ -149,8 +150,9 @@ def caveats(found: StudyReport) -> list[str]:
         )
     if any(math.isnan(model.interval.low) for model in result.models):
         told.append(
-            f"Where {result.criterion} has no interval, none is valid: of fewer than 10 "
-            "instances, of the extremes of a sample, or of infinite or identical losses."
+            f"Where {shown_name(result.criterion, result.direction)} has no interval, none is "
+            "valid: of fewer than 10 instances, of the extremes of a sample, or of infinite or "
+            "identical losses."
         )
     if result.stopped_early:
         told.append(

@@ -16,11 +16,14 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import is_better
+from optuna_robust.criterion_names import shown_name
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.sampler._models import StudyModels
 from optuna_robust.sampler._sampler import RobustnessSampler
 from optuna_robust.sampler._standing import Standing
 from optuna_robust.sampler._standing import standing
 from optuna_robust.sampler._target import kept_target
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Recommendation:
         criterion: Name of the criterion.
         violation: By how much it violates its constraints in all; 0 if it is feasible. No model
             is feasible if it is not.
+        direction: ``"minimize"`` or ``"maximize"``, of the study.
     """
 
     params: dict[str, Any] = field(repr=False)
@@ -56,9 +60,11 @@ class Recommendation:
     n_missing: int
     criterion: str
     violation: float = 0.0
+    direction: str = "minimize"
 
     def __str__(self) -> str:
         """Say it in two lines, or three."""
+        value = shown_sign(self.criterion, self.direction) * self.value
         left = f", {self.n_missing} are missing" if self.n_missing else ""
         infeasible = (
             f"no model is feasible: it violates its constraints by {self.violation:.6g}\n"
@@ -66,8 +72,9 @@ class Recommendation:
             else ""
         )
         return (
-            f"trial {self.number}: {self.criterion} {self.value:.6g} of {self.n_instances} "
-            f"instances{left}; the best of all models with probability {self.probability:.2f}\n"
+            f"trial {self.number}: {shown_name(self.criterion, self.direction)} {value:.6g} of "
+            f"{counted(self.n_instances, 'instance')}{left}; "
+            f"the best of all models with probability {self.probability:.2f}\n"
             f"{infeasible}"
             f"take {self.params}"
         )
@@ -154,6 +161,7 @@ def recommend(
         n_missing=int(found.n_missing()[row]),
         criterion=target.criteria[0].name,
         violation=best.violation,
+        direction=study.direction.name.lower(),
     )
 
 

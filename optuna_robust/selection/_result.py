@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criterion_names import shown_name
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.hdf5_files import open_hdf5
 from optuna_robust.hdf5_files import writing_hdf5
 from optuna_robust.wording import counted
@@ -148,10 +150,11 @@ class SelectionResult:
 
     def __repr__(self) -> str:
         """Say what was found in a few lines."""
+        value = shown_sign(self.criterion, self.direction) * self.best_value
         survivors = f"{len(self.survivors)} of {counted(len(self.models), 'model')}"
         return (
             f"SelectionResult(best_params={self.best_params!r}, best_index={self.best_index}, "
-            f"{self.criterion}={self.best_value:.6g} of "
+            f"{shown_name(self.criterion, self.direction)}={value:.6g} of "
             f"{counted(self.best_n_instances, 'instance')}, {survivors} survive, "
             f"{'' if self.is_feasible else 'none is feasible, '}"
             f"rule={self.rule!r}, n_trainings={self.n_trainings}, n_reused={self.n_reused}, "

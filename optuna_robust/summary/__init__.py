@@ -20,6 +20,7 @@ from optuna_robust.summary._study import trial_counts
 from optuna_robust.summary._study import unconfirmed
 from optuna_robust.summary._study import unreadable
 from optuna_robust.summary._study import what_changed
+from optuna_robust.summary._study_report import loss_name
 from optuna_robust.summary._study_report import n_failures
 from optuna_robust.summary._study_report import searched_by
 from optuna_robust.summary._study_report import study_report
@@ -28,7 +29,6 @@ from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import exact_params
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
-from optuna_robust.summary._values import shown_sign
 
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "exact_params",
     "failures_of",
     "is_usable",
+    "loss_name",
     "n_failures",
     "none_feasible",
     "none_usable",
@@ -51,7 +52,6 @@ __all__ = [
     "searched_by",
     "settings_text",
     "short_params",
-    "shown_sign",
     "shown_value",
     "study_cost",
     "study_failures",

@@ -7,6 +7,10 @@ import math
 from optuna_robust.comparison import Interval
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.confirmation import ConfirmedModel
+from optuna_robust.criterion_names import better_side
+from optuna_robust.criterion_names import column_head
+from optuna_robust.criterion_names import shown_name
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.failures import count_kinds
 from optuna_robust.failures import failures_text
 from optuna_robust.failures import kind_of
@@ -15,7 +19,6 @@ from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import exact_params
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
-from optuna_robust.summary._values import shown_sign
 from optuna_robust.wording import counted
 
 
@@ -23,7 +26,9 @@ from optuna_robust.wording import counted
 _SMALLEST_P = 0.0001
 
 
-def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> list[str | Table]:
+def confirmation_parts(
+    result: ConfirmationResult, searched_by: str | None, loss_name: str | None = None
+) -> list[str | Table]:
     """Return paragraphs and tables that tell a confirmation; nothing is escaped.
 
     Args:
@@ -31,13 +36,16 @@ def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> l
             What was confirmed.
         searched_by:
             Name of the criterion of the search; None if it is not known.
+        loss_name:
+            What losses are; None if it is not known.
     """
     n_instances = len(result.instance_numbers)
-    goal = "smaller is better" if _sign(result) < 0 else result.direction
+    head = column_head(result.criterion, result.direction, loss_name)
     parts: list[str | Table] = [
-        f"{result.criterion} of {counted(n_instances, 'fresh instance')} ({goal}), intervals "
-        f"of {100 * result.confidence:g} %:",
-        _confirmed_models(result, searched_by),
+        f"{_criterion(result)} of {counted(n_instances, 'fresh instance')} "
+        f"({better_side(result.criterion, result.direction)}), intervals of "
+        f"{100 * result.confidence:g} %:",
+        _confirmed_models(result, searched_by, head),
         _optimism_note(result),
     ]
     if result.pairs:
@@ -52,10 +60,10 @@ def confirmation_parts(result: ConfirmationResult, searched_by: str | None) -> l
     return [*parts, trainings_of(result), failures_of(result), _best_confirmed(result)]
 
 
-def _confirmed_models(result: ConfirmationResult, searched_by: str | None) -> Table:
+def _confirmed_models(result: ConfirmationResult, searched_by: str | None, head: str) -> Table:
     """Return a table of the confirmed models, in the order of the search."""
     is_constrained = any(model.violation > 0.0 for model in result.models)
-    header = ["model", "trial", "search", "confirmed", "interval", "optimism", "P(best)"]
+    header = ["model", "trial", "search", head, "interval", "optimism", "P(best)"]
     rows = [
         (
             str(position + 1),
@@ -120,7 +128,7 @@ def none_feasible(best: ConfirmedModel) -> str:
 def confirmed_value(result: ConfirmationResult, model: ConfirmedModel) -> str:
     """Return a model's confirmed criterion, with its interval if there is one."""
     sign = _sign(result)
-    told = f"{result.criterion} {number(sign * model.value)}"
+    told = f"{_criterion(result)} {number(sign * model.value)}"
     if math.isnan(model.interval.low):
         return told
     return f"{told} {_interval_text(model.interval, sign=sign)}"
@@ -159,6 +167,10 @@ def failures_of(result: ConfirmationResult | SelectionResult) -> str:
     return failures_text(result.failure_kinds or count_kinds(map(kind_of, reasons)))
 
 
+def _criterion(result: ConfirmationResult) -> str:
+    return shown_name(result.criterion, result.direction)
+
+
 def _sign(result: ConfirmationResult) -> int:
     """Return what turns values of the criterion into what is shown."""
     return shown_sign(result.criterion, result.direction)
@@ -173,7 +185,9 @@ def _interval_text(interval: Interval, digits: int = 5, *, sign: int = 1) -> str
 def _optimism_note(result: ConfirmationResult) -> str:
     compared = sorted({(model.statistic, model.n_compared) for model in result.models})
     what = " or ".join(
-        f"the {statistic} of {n} instances" if n > 1 else "the mean with the search's one training"
+        f"the {shown_name(statistic, result.direction)} of {n} instances"
+        if n > 1
+        else "the mean with the search's one training"
         for statistic, n in compared
     )
     return f"Optimism compares {what}; where it is positive, the search promised too much."
@@ -190,7 +204,7 @@ def _confirmed_pairs(result: ConfirmationResult) -> Table:
         for pair in result.pairs
     ]
     return Table(
-        ("models", "difference", "interval", "p", "p level", "p spread"),
+        ("models", f"difference in {_criterion(result)}", "interval", "p", "p level", "p spread"),
         tuple(rows),
         frozenset({"models", "interval"}),
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from optuna_robust import trials
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.criterion_names import shown_name
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.failures import failures_text
 from optuna_robust.summary._study_report import n_failures
 from optuna_robust.summary._study_report import n_instances
@@ -14,7 +16,6 @@ from optuna_robust.summary._study_report import StudyReport
 from optuna_robust.summary._table import Table
 from optuna_robust.summary._values import number
 from optuna_robust.summary._values import short_params
-from optuna_robust.summary._values import shown_sign
 from optuna_robust.wording import counted
 
 
@@ -94,9 +95,7 @@ def best_trials(found: StudyReport) -> Table:
         )
         for trial in found.best
     ]
-    return Table(
-        ("trial", *found.value_names, *more, "params"), tuple(rows), frozenset({"params"})
-    )
+    return Table(("trial", *found.heads, *more, "params"), tuple(rows), frozenset({"params"}))
 
 
 def shown_value(found: StudyReport, trial: FrozenTrial, objective: int = 0) -> str:
@@ -112,7 +111,7 @@ def detectable_difference(found: StudyReport) -> str:
     instances = counted(found.settings["n_instances"], "instance")
     return (
         f"With {instances} each, a test at the level 0.05 detects a difference of "
-        f"{number(found.detectable, 3)} in the {found.value_names[0]} of two models with a "
+        f"{number(found.detectable, 3)} in the {found.shown_names[0]} of two models with a "
         "probability of 80 %; smaller differences are more likely missed."
     )
 
@@ -129,7 +128,7 @@ def what_changed(found: StudyReport) -> str:
     if found.better is None:
         return ""
     return (
-        f"The best trial of the search is now {found.better.number}, with {found.value_names[0]} "
+        f"The best trial of the search is now {found.better.number}, with {found.shown_names[0]} "
         f"{shown_value(found, found.better)}: it was not confirmed, and may be better. Confirm "
         "again."
     )
@@ -148,8 +147,9 @@ def ranked_otherwise(found: StudyReport) -> str:
         return ""
     return (
         f"The search used a criterion of its own, {found.searched_by}, by which the table of the "
-        "best trials is sorted. Figures cannot know it and rank models by q3+iqr: what is best "
-        "there may not be the best of the search."
+        "best trials is sorted. Figures cannot know it and rank models by "
+        f"{shown_name('q3+iqr', found.directions[0])}: what is best there may not be the best of "
+        "the search."
     )
 
 
@@ -157,12 +157,12 @@ def _instance_columns(found: StudyReport) -> dict[str, Callable[[FrozenTrial], s
     """Return what is shown of a trial's instances beside its values, and how to get it."""
     columns: dict[str, Callable[[FrozenTrial], str]] = {
         "median": lambda trial: number(trial.user_attrs.get(trials.MEDIAN)),
-        "spread": lambda trial: number(trial.user_attrs.get(trials.SPREAD)),
+        "IQR": lambda trial: number(trial.user_attrs.get(trials.SPREAD)),
         "instances": lambda trial: str(n_instances(trial)),
         "failures": lambda trial: str(n_failures(trial)),
     }
     # What is a value of the study already.
-    for name, criterion in (("median", "median"), ("spread", "iqr")):
+    for name, criterion in (("median", "median"), ("IQR", "iqr")):
         if criterion in found.value_names:
             del columns[name]
     return columns

@@ -17,6 +17,8 @@ from optuna_robust import trials
 from optuna_robust.comparison import detectable_effect
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.criterion_names import column_head
+from optuna_robust.criterion_names import shown_name
 from optuna_robust.failures import count_kinds
 from optuna_robust.model_key import model_key
 from optuna_robust.trials import complete_trials
@@ -48,6 +50,7 @@ class StudyReport:
         study: Its name.
         directions: ``"minimize"`` or ``"maximize"``, for each objective.
         value_names: What each of its trials' values is.
+        loss_name: What losses are, if the study says so.
         n_trials: Number of trials by state.
         n_infeasible: Number of complete trials that violate constraints.
         least_infeasible: Where no complete trial is feasible, the one that violates its
@@ -77,6 +80,7 @@ class StudyReport:
     study: str
     directions: tuple[str, ...]
     value_names: tuple[str, ...]
+    loss_name: str | None
     n_trials: dict[str, int]
     n_infeasible: int
     least_infeasible: FrozenTrial | None
@@ -102,6 +106,23 @@ class StudyReport:
     def criteria(self) -> tuple[str, ...]:
         """Names of the criteria that are the trials' values; empty if they are losses."""
         return _criteria(self.settings, len(self.directions))
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """What each of its trials' values is, as people read it."""
+        if not self.criteria:
+            return self.value_names
+        return tuple(map(shown_name, self.criteria, self.directions))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads of columns of its trials' values: what they are, and which are better."""
+        if not self.criteria:
+            return tuple(map(column_head, self.value_names, self.directions))
+        return tuple(
+            column_head(name, direction, self.loss_name)
+            for name, direction in zip(self.criteria, self.directions, strict=True)
+        )
 
     @property
     def searched_by(self) -> str | None:
@@ -176,6 +197,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
+        loss_name=loss_name(study),
         n_trials={name: counts[state] for state, name in _STATES.items()},
         n_infeasible=len(infeasible),
         least_infeasible=least if len(infeasible) == len(complete) else None,
@@ -256,6 +278,12 @@ def _reasons(own: list[FrozenTrial]) -> tuple[tuple[str, int], ...]:
         for reason in trial.user_attrs.get(trials.FAILURES, {}).values()
     )
     return tuple(told.most_common(_N_REASONS))
+
+
+def loss_name(study: Study) -> str | None:
+    """Return the study's name of its losses; None if it has several objectives, or no name."""
+    names = study.metric_names
+    return names[0] if names and len(study.directions) == 1 else None
 
 
 def searched_by(study: Study) -> str | None:

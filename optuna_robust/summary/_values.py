@@ -7,8 +7,6 @@ import json
 import math
 from typing import Any
 
-from optuna_robust.criteria import CRITERIA
-
 
 # Strings with one of these are quoted among parameters, so that it is clear where they end.
 _QUOTED = frozenset(" ,='\"")
@@ -24,26 +22,6 @@ def number(value: float | None, digits: int = 5) -> str:
     """
     # Zero has no sign: a spread of none that was turned round is -0.0.
     return "-" if value is None or math.isnan(value) else f"{value or 0:.{digits}g}"
-
-
-def shown_sign(criterion: str | None, direction: str) -> int:
-    """Return what turns a value into what is shown: a spread is positive, also if maximised.
-
-    Args:
-        criterion:
-            What the value is of; None: of a loss.
-        direction:
-            ``"minimize"`` or ``"maximize"``, of the study.
-
-    Example:
-        >>> from optuna_robust.summary import shown_sign
-        >>> shown_sign("std", "maximize"), shown_sign("std", "minimize")
-        (-1, 1)
-        >>> shown_sign("q3+iqr", "maximize")
-        1
-    """
-    known = CRITERIA.get(criterion or "")
-    return -1 if known and known.kind == "spread" and direction == "maximize" else 1
 
 
 def short_params(params: Mapping[str, Any]) -> str:

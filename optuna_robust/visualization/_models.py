@@ -27,6 +27,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import rank_models
+from optuna_robust.criterion_names import shown_name
 from optuna_robust.selection import SelectionResult
 from optuna_robust.selection import Step
 
@@ -256,7 +257,7 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
         common_instances=not settings.get("reshuffle", False),
         direction=direction,
         loss_name=loss_name or _default_name(direction),
-        criterion=wanted or _searched_by(names),
+        criterion=wanted or _searched_by(names, direction),
         n_left_out=len(study.get_trials(deepcopy=False, states=_LEFT_OUT)),
         confirmation=kept_confirmation(study),
     )
@@ -287,7 +288,7 @@ def _of_selection(
         common_instances=not result.settings.get("reshuffle", False),
         direction=result.direction,
         loss_name=loss_name or _default_name(result.direction),
-        criterion=wanted or _searched_by([result.criterion]),
+        criterion=wanted or _searched_by([result.criterion], result.direction),
         selected=result.best_index if wanted in (None, CRITERIA.get(result.criterion)) else None,
         steps=result.steps,
     )
@@ -308,14 +309,14 @@ def _sign(study: Study, names: list[str]) -> int:
     return -1 if StudyDirection.MAXIMIZE in directions else 1
 
 
-def _searched_by(names: list[str]) -> Criterion:
+def _searched_by(names: list[str], direction: str) -> Criterion:
     """Return the criterion of a search; one that cannot be known is replaced by the default."""
     if len(names) == 1 and names[0] not in CRITERIA:
         _logger.warning(
             "The search used a criterion of its own, %r; models are compared by %s here. Give the "
             "search's as criterion.",
             names[0],
-            _DEFAULT_CRITERION,
+            shown_name(_DEFAULT_CRITERION, direction),
         )
         return CRITERIA[_DEFAULT_CRITERION]
     return CRITERIA[names[0] if len(names) == 1 else _DEFAULT_CRITERION]

@@ -14,6 +14,7 @@ from optuna_robust.arguments import check_count
 from optuna_robust.comparison import bootstrap_interval
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._models import kept_confirmation
 from optuna_robust.wording import counted
@@ -127,9 +128,7 @@ def _get_optimism_info(
     once = all(m.statistic == "mean" and m.n_compared == 1 for m in confirmation.models)
     name = "mean" if once else confirmation.criterion
     counts = [model.n_compared for model in confirmation.models]
-    known = CRITERIA.get(name)
-    # A pure spread is negative in a study that maximises, but positive in figures.
-    turned = -1 if known and known.kind == "spread" and direction == "maximize" else 1
+    turned = shown_sign(name, direction)
     return _OptimismInfo(
         models=[
             _of_model(confirmation, place, noun, turned=turned, once=once)
@@ -139,18 +138,13 @@ def _get_optimism_info(
         noun=noun,
         loss_name=loss_name or ("loss" if direction == "minimize" else "objective value"),
         direction="minimize" if turned < 0 else direction,
-        statistic=_label(name, direction),
+        statistic=_style.criterion_label(name, direction),
         confidence=confirmation.confidence,
         n_instances=len(confirmation.instance_numbers),
         n_compared=max(counts),
         is_most=min(counts) < max(counts),
         once=once,
     )
-
-
-def _label(name: str, direction: str) -> str:
-    known = CRITERIA.get(name)
-    return _style.escaped(name) if known is None else _style.criterion_label(known, direction)
 
 
 def _of_model(
@@ -163,7 +157,7 @@ def _of_model(
         value = float(CRITERIA["mean"](losses))
         interval = bootstrap_interval(losses, "mean", confidence=confirmation.confidence)
     low, high = sorted((turned * interval.low, turned * interval.high))
-    criterion = _label(confirmation.criterion, confirmation.direction)
+    criterion = _style.criterion_label(confirmation.criterion, confirmation.direction)
     sign = -1 if confirmation.direction == "maximize" else 1
     # Values at other numbers of instances differ by more than luck; optimism does not.
     search = value - sign * model.optimism
@@ -196,7 +190,7 @@ def _of_model(
                     if model.violation > 0.0
                     else []
                 ),
-                _optimism_text(model),
+                _optimism_text(model, confirmation.direction),
                 f"the best of them with probability {model.probability_best:.2f}",
                 *_style.params_lines(model.params),
             ]
@@ -208,10 +202,10 @@ def _n(confirmation: ConfirmationResult, place: int) -> int:
     return int(np.count_nonzero(~np.isnan(confirmation.losses[place])))
 
 
-def _optimism_text(model: ConfirmedModel) -> str:
+def _optimism_text(model: ConfirmedModel, direction: str) -> str:
     told = "unknown" if math.isnan(model.optimism) else _signed(model.optimism)
     of = counted(model.n_compared, "instance")
-    return f"optimism {told} ({_style.escaped(model.statistic)} of {of})"
+    return f"optimism {told} ({_style.criterion_label(model.statistic, direction)} of {of})"
 
 
 def _signed(value: float) -> str:

@@ -14,6 +14,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
+from optuna_robust.criterion_names import better_side
+from optuna_robust.criterion_names import shown_name
 from optuna_robust.visualization._models import Models
 from optuna_robust.wording import counted
 
@@ -161,22 +163,9 @@ def params_lines(params: Mapping[str, Any]) -> list[str]:
     return [*lines, f"… and {more} more"] if more > 0 else lines
 
 
-def criterion_label(criterion: Criterion, direction: str) -> str:
-    """Return what a criterion is in the orientation of the user's losses."""
-    if criterion.kind == "custom":
-        return escaped(criterion.name, _LONGEST_NAME)
-    maximise = direction == "maximize"
-    names = {
-        "q3": "Q1" if maximise else "Q3",
-        "q3+iqr": "Q1 − IQR" if maximise else "Q3 + IQR",
-        "mean+std": "mean − std" if maximise else "mean + std",
-        "max": "worst",
-        "min": "best",
-        "cvar": "mean of the worst 25 %",
-        "iqr": "IQR",
-        "mad": "MAD",
-    }
-    return names.get(criterion.name, criterion.name)
+def criterion_label(criterion: str | Criterion, direction: str) -> str:
+    """Return the name of a criterion as figures show it."""
+    return escaped(shown_name(criterion, direction), _LONGEST_NAME)
 
 
 def loss_axis(loss_name: str, direction: str, statistic: str = "") -> str:
@@ -184,8 +173,8 @@ def loss_axis(loss_name: str, direction: str, statistic: str = "") -> str:
     what = escaped(loss_name, _LONGEST_NAME)
     if statistic:
         what = f"{statistic} of {what}"
-    which = "larger is better" if direction == "maximize" else "smaller is better"
-    return f"{what}{'<br>' if len(what) > _LONGEST_LINE else ' '}({which})"
+    line_break = "<br>" if len(what) > _LONGEST_LINE else " "
+    return f"{what}{line_break}({better_side(None, direction)})"
 
 
 def no_losses(n_models: int, noun: str) -> str:

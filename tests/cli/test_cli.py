@@ -299,10 +299,12 @@ def test_confirm_prints_what_confirm_returns(here: Path) -> None:
         assert row[8] == f"x={model.params['x']:.6g}"
     (pair,) = _rows(output, "models")
     assert pair[:4] == ["1", "-", "2", f"{expected.pairs[0].difference:.3g}"]
-    assert "q3+iqr of 12 fresh instances (minimize), intervals of 95 %" in output
+    assert "Q3 + IQR of 12 fresh instances (smaller is better), intervals of 95 %" in output
     assert "24 instances trained, 0 taken from the store" in output
     last = output.splitlines()[-1]
-    assert last.startswith(f"Best: trial {expected.models[expected.best_index].index} with q3+iqr")
+    assert last.startswith(
+        f"Best: trial {expected.models[expected.best_index].index} with Q3 + IQR"
+    )
     assert json.dumps(expected.best_params) in last
     assert "optimistic" in last
 
@@ -420,7 +422,7 @@ def test_select_prints_what_robust_select_returns(here: Path, rule: str) -> None
         for trial in _load("choice", JOURNAL).trials
         if trial.params == expected.best_params
     ]
-    best = f"Best: model {expected.best_index} (trial {number} of choice) with q3+iqr"
+    best = f"Best: model {expected.best_index} (trial {number} of choice) with Q3 + IQR"
     assert f"{best} {expected.best_value:.5g}" in result.stdout
     assert json.dumps(expected.best_params) in result.stdout
     assert f"{expected.n_trainings} instances trained" in result.stdout
@@ -514,7 +516,7 @@ def test_select_maximises(here: Path, how: str) -> None:
     }[how]
     args = ["select", JOURNAL, "choice", "train:negative", "--no-progress"]
     output = _succeeds(*args, *options)
-    assert "by q3+iqr (maximize)" in output
+    assert "by Q1 − IQR (larger is better)" in output
     assert _load("choice", JOURNAL).direction == optuna.study.StudyDirection.MAXIMIZE
 
 
@@ -538,7 +540,9 @@ def test_select_needs_a_direction_where_nothing_tells_it(here: Path) -> None:
     assert not _trained(here)
     assert "choice" not in _studies()
     optuna.create_study(storage=_journal(), study_name="choice", direction="maximize")
-    assert "by q3+iqr (maximize)" in _succeeds(*args, "--n-instances", "5", "--no-progress")
+    assert "by Q1 − IQR (larger is better)" in _succeeds(
+        *args, "--n-instances", "5", "--no-progress"
+    )
 
 
 def test_one_model_is_trained_to_the_end(here: Path) -> None:
@@ -720,7 +724,7 @@ def test_report_shows_the_confirmation(here: Path) -> None:
     assert reported.endswith(f"Confirmation, {confirmed}")
     _load("robust", JOURNAL).add_trial(create_trial(value=-99.0))
     reported = _succeeds("report", JOURNAL, "robust", "--n-trials", "0")
-    assert "The best trial of the search is now 10, with q3+iqr -99: it was not" in reported
+    assert "The best trial of the search is now 10, with Q3 + IQR -99: it was not" in reported
 
 
 def test_report_goes_on_without_a_confirmation_that_it_cannot_read(here: Path) -> None:
@@ -1224,7 +1228,7 @@ def test_only_results_are_written_to_standard_output(here: Path, n_jobs: str) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("q3+iqr of 8 fresh instances")
+    assert done.stdout.startswith("Q3 + IQR of 8 fresh instances")
     assert "objective called" not in done.stdout
     assert "module imported" not in done.stdout
     assert done.stderr.count("objective called") == 16
@@ -1254,7 +1258,7 @@ def test_a_killed_confirmation_goes_on(here: Path, storage: str) -> None:
     assert len(_trained(here)) == 13 + 8
     assert "8 instances trained, 12 taken from the store" in done.stdout
     expected = opr.confirm(_load("robust", SQLITE), noisy, n_models=2, n_instances=10)
-    assert f"with q3+iqr {expected.models[expected.best_index].value:.5g}" in done.stdout
+    assert f"with Q3 + IQR {expected.models[expected.best_index].value:.5g}" in done.stdout
 
 
 def test_an_interrupted_selection_goes_on(here: Path) -> None:

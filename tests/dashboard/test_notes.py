@@ -19,7 +19,9 @@ def test_a_better_trial_after_the_confirmation_is_told_of() -> None:
     assert "it was not confirmed" not in study_note(study_report(study, n_trials=1), [])
     study.add_trial(create_trial(value=-99.0))
     note = study_note(study_report(study, n_trials=1), [])
-    assert "The best trial of the search is now 12, with q3+iqr -99: it was not confirmed" in note
+    assert (
+        "The best trial of the search is now 12, with Q3 + IQR -99: it was not confirmed" in note
+    )
 
 
 def test_a_confirmation_that_cannot_be_read_is_told_of() -> None:

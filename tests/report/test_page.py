@@ -43,7 +43,7 @@ def test_a_report_tells_all_of_a_study() -> None:
     assert f"The best {study_size(study)} of {study_size(study)} complete trials" in page.text
     assert f"{best.number} {best.value:.5g}" in page.text
     assert "Confirmation on fresh instances" in page.text
-    assert "q3+iqr of 8 fresh instances (minimize), intervals of 95 %" in page.text
+    assert "Q3 + IQR of 8 fresh instances (smaller is better), intervals of 95 %" in page.text
     assert "As the best of 2, this value is again slightly optimistic." in page.text
     assert "Take trial " in page.text
     n_trained = sum(len(trial.user_attrs["robust:losses"]) for trial in study.trials)
@@ -152,7 +152,7 @@ def test_a_report_of_a_pareto_front() -> None:
     page = Page(html_report(study, n_trials=1))
     n_best = len(study.best_trials)
     assert f"Pareto front, 1 of {n_best} trial" in page.text
-    assert "median (minimize), iqr (minimize)" in page.text
+    assert "median, smaller is better; IQR, smaller is better" in page.text
     assert "robust-level-spread-data" in page.data
 
 
@@ -168,7 +168,7 @@ def test_a_spread_is_positive_in_a_study_that_maximises() -> None:
     study.set_user_attr("robust:settings", named)
     study.add_trial(create_trial(value=-0.5, user_attrs={"robust:losses": [1.0, 2.0]}))
     text = Page(html_report(study)).text
-    assert "Robust search with Optuna: std (smaller is better)" in text
+    assert "Robust search with Optuna: std, smaller is better" in text
     assert " 6 0.5 " in text
     assert "-0.5 " not in text
 

@@ -54,7 +54,7 @@ def test_a_better_trial_after_the_confirmation_is_told_of() -> None:
     study.add_trial(create_trial(value=-99.0))
     take, now = in_short(study_report(study, n_trials=0))
     assert take.startswith("Take trial ")
-    assert now.startswith("The best trial of the search is now 12, with q3+iqr -99:")
+    assert now.startswith("The best trial of the search is now 12, with Q3 + IQR -99:")
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])

@@ -25,7 +25,8 @@ def test_the_model_that_is_complete_and_the_best(direction: str) -> None:
     assert (found.n_instances, found.n_missing, found.criterion) == (5, 0, "q3+iqr")
     assert found.std == pytest.approx(0.0, abs=1e-9)
     assert 0.0 < found.probability <= 1.0
-    assert f"trial {found.number}: q3+iqr" in str(found)
+    name = "Q3 + IQR" if direction == "minimize" else "Q1 − IQR"
+    assert f"trial {found.number}: {name}" in str(found)
     assert "missing" not in str(found)
 
 

@@ -43,7 +43,8 @@ def test_a_better_trial_after_the_confirmation_is_told_of(direction: str, n_tria
     params = {**params, "x": 0.123}
     study.add_trial(create_trial(value=2 * value, params=params, distributions=distributions))
     told = what_changed(study_report(study, n_trials=n_trials))
-    assert told.startswith(f"The best trial of the search is now 13, with q3+iqr {2 * value:g}:")
+    name = "Q3 + IQR" if direction == "minimize" else "Q1 − IQR"
+    assert told.startswith(f"The best trial of the search is now 13, with {name} {2 * value:g}:")
 
 
 def test_a_study_without_confirmation_has_nothing_that_changed() -> None:
