@@ -195,6 +195,24 @@ def check_min_instances(criterion: Criterion, n_instances: int) -> None:
         criterion.statistic.check(n_instances)
 
 
+def warn_of_luck(criterion: Criterion, *, stacklevel: int = 3) -> None:
+    """Warn if models would be ranked by the best of their instances.
+
+    Args:
+        criterion:
+            What models are ranked by.
+        stacklevel:
+            As for :func:`warnings.warn`, seen from this function.
+    """
+    if criterion == CRITERIA["min"]:
+        warnings.warn(
+            "criterion='min' ranks models by the best of their instances (the largest value, if "
+            "the study maximises): that crowns the luckiest model, not a robust one. The worst of "
+            "them is 'max', in either direction.",
+            stacklevel=stacklevel,
+        )
+
+
 def rank_models(scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
     """Return the indices of models from best to worst.
 

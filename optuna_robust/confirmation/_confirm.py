@@ -44,6 +44,7 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
+from optuna_robust.criteria import warn_of_luck
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import link_artifacts
@@ -185,6 +186,7 @@ def confirm(
     n_instances = check_n_instances(n_instances)
     chosen = search.chosen(criterion)
     check_min_instances(chosen, n_instances)
+    warn_of_luck(chosen)
     confidence = check_between("confidence", confidence, 0.0, 1.0)
     alpha = check_between("alpha", alpha, 0.0, 1.0)
     if on_failure is None:

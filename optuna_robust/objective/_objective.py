@@ -30,6 +30,7 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import warn_of_luck
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import InstanceTrial
 from optuna_robust.evaluation import ModelTrial
@@ -291,6 +292,7 @@ class MultiInstanceObjective:
         for each in self._returns or self._several or (self._criterion,):
             if each is not None:
                 check_min_instances(each, self._n_instances)
+                warn_of_luck(each)
         if criterion is not None and returns is not None:
             raise ValueError("Give either criterion or returns, not both.")
         self._told: set[str] = set()

@@ -26,6 +26,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import identical
+from optuna_robust.criteria import warn_of_luck
 from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import is_rung
@@ -191,6 +192,7 @@ class RobustnessPruner(BasePruner):
         max_relative_spread: float | None = None,
     ) -> None:
         self._criterion = get_criterion(criterion)
+        warn_of_luck(self._criterion)
         self._rule = _check_rule(rule)
         self._alpha = check_between("alpha", alpha, 0.0, 1.0)
         self._n_startup_trials = check_count("n_startup_trials", n_startup_trials, minimum=0)

@@ -16,6 +16,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import is_better
+from optuna_robust.criteria import warn_of_luck
 from optuna_robust.criterion_names import shown_name
 from optuna_robust.criterion_names import shown_sign
 from optuna_robust.sampler._models import StudyModels
@@ -135,6 +136,7 @@ def recommend(
             f"The study {study.study_name!r} holds no instances of MultiInstanceObjective, or was "
             "searched by a criterion of its own; give that as criterion."
         )
+    warn_of_luck(target.criteria[0])
     models = StudyModels(target.sign)
     models.update(study.get_trials(deepcopy=False))
     if not any(model.losses for model in models.all):

@@ -26,6 +26,7 @@ from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
+from optuna_robust.criteria import warn_of_luck
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
@@ -247,6 +248,7 @@ def robust_select(
     n_select = check_count("n_select", n_select, minimum=1)
     chosen = get_criterion(criterion)
     check_min_instances(chosen, n_instances)
+    warn_of_luck(chosen)
     check_choice("on_failure", on_failure, FAILURE_POLICIES)
     check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
     tolerance = check_between("tolerance", tolerance, 0.0, math.inf, closed=True)

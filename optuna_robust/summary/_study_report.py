@@ -50,7 +50,7 @@ class StudyReport:
         study: Its name.
         directions: ``"minimize"`` or ``"maximize"``, for each objective.
         value_names: What each of its trials' values is.
-        loss_name: What losses are, if the study says so.
+        loss_names: What the losses of each objective are; None where the study does not say so.
         n_trials: Number of trials by state.
         n_infeasible: Number of complete trials that violate constraints.
         least_infeasible: Where no complete trial is feasible, the one that violates its
@@ -80,7 +80,7 @@ class StudyReport:
     study: str
     directions: tuple[str, ...]
     value_names: tuple[str, ...]
-    loss_name: str | None
+    loss_names: tuple[str | None, ...]
     n_trials: dict[str, int]
     n_infeasible: int
     least_infeasible: FrozenTrial | None
@@ -120,9 +120,14 @@ class StudyReport:
         if not self.criteria:
             return tuple(map(column_head, self.value_names, self.directions))
         return tuple(
-            column_head(name, direction, self.loss_name)
-            for name, direction in zip(self.criteria, self.directions, strict=True)
+            column_head(*each)
+            for each in zip(self.criteria, self.directions, self.loss_names, strict=True)
         )
+
+    @property
+    def loss_name(self) -> str | None:
+        """What losses are; None if the study does not say so, or has several objectives."""
+        return self.loss_names[0] if len(self.directions) == 1 else None
 
     @property
     def searched_by(self) -> str | None:
@@ -197,7 +202,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         study=study.study_name,
         directions=tuple(direction.name.lower() for direction in study.directions),
         value_names=_value_names(study, settings),
-        loss_name=loss_name(study),
+        loss_names=_loss_names(study, everything),
         n_trials={name: counts[state] for state, name in _STATES.items()},
         n_infeasible=len(infeasible),
         least_infeasible=least if len(infeasible) == len(complete) else None,
@@ -284,6 +289,15 @@ def loss_name(study: Study) -> str | None:
     """Return the study's name of its losses; None if it has several objectives, or no name."""
     names = study.metric_names
     return names[0] if names and len(study.directions) == 1 else None
+
+
+def _loss_names(study: Study, everything: list[FrozenTrial]) -> tuple[str | None, ...]:
+    names = study.metric_names
+    n = len(study.directions)
+    # The values of other studies with several objectives are statistics of one loss.
+    if names and (n == 1 or any(map(trials.has_several_values, everything))):
+        return tuple(names)
+    return (None,) * n
 
 
 def searched_by(study: Study) -> str | None:
