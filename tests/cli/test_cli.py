@@ -315,7 +315,7 @@ def test_confirm_of_an_ordinary_study_with_every_option(here: Path) -> None:
         *("--criterion", "max", "--confidence", "0.9", "--stop-early", "--on-failure", "drop"),
         *("--store", "sqlite:///other.db", "--experiment", "mine", "--version", "v1"),
     )
-    assert "max of 15 fresh instances" in output
+    assert "worst of 15 fresh instances" in output
     assert "intervals of 90 %" in output
     assert "the mean with the search's one training" in output
     assert "Differences" not in output  # of one model
@@ -766,7 +766,7 @@ def test_report_of_several_objectives_is_their_pareto_front(here: Path) -> None:
     output = _succeeds("report", JOURNAL, "two")
     front = [trial.number for trial in study.best_trials]
     assert f"Pareto front, {len(front)} of {len(front)} trials:" in output
-    assert "trial   median      iqr  instances" in output
+    assert "trial  median, smaller is better  IQR, smaller is better  instances" in output
     assert [int(row[0]) for row in _rows(output, "trial")] == front
     assert "confirm" not in output  # which takes studies of one objective
     found = json.loads(_succeeds("report", JOURNAL, "two", "--json", "--n-trials", "1"))

@@ -183,7 +183,7 @@ def test_missing_intervals_are_explained() -> None:
         criterion="max",
     )
     text = Page(html_report(study)).text
-    assert "Where max has no interval, none is valid" in text
+    assert "Where worst has no interval, none is valid" in text
     assert "by confirmed value is again" not in text  # of one model
 
 
