@@ -259,6 +259,7 @@ def test_enqueued_values_have_the_type_that_is_asked_for_everywhere(executor: Ex
         assert study.trials[0].user_attrs["robust:losses"] == [5.0] * 3
 
 
+@pytest.mark.filterwarnings("ignore:Fixed parameter")
 @pytest.mark.parametrize("given", [{"x": 1, "n": 4.0}, {"x": True, "n": 4}, {"x": 1.0, "n": 4.5}])
 def test_a_models_key_is_that_of_its_canonical_values(given: dict[str, Any]) -> None:
     store = opr.InstanceStore("sqlite://")
