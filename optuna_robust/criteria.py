@@ -84,7 +84,8 @@ class Criterion:
 
     def _of_one(self, losses: FloatArray) -> FloatArray:
         """Return the criterion of one model, as a study asks for it after every instance."""
-        trained = losses[~np.isnan(losses)]
+        missing = np.isnan(losses)
+        trained = losses[~missing] if missing.any() else losses
         if len(trained) < max(1, self.min_instances):
             return np.array(np.nan)
         return np.array(self._defined(trained[None])[0])

@@ -82,7 +82,7 @@ class TrialInstances:
             n_first += 1
             yield trained
         study, distributions = StudyView.of(self.trial.study), self.trial.distributions
-        params, number = self._params(), self.trial.number
+        params, number = trained.job.params, self.trial.number
         jobs = [
             Job(
                 params,

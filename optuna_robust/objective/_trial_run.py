@@ -14,6 +14,7 @@ from optuna_robust import trials
 from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.criteria import FloatArray
 from optuna_robust.model_record import ModelRecord
+from optuna_robust.pruner import RobustnessPruner
 
 
 if TYPE_CHECKING:
@@ -135,11 +136,23 @@ class TrialRun:
 
     def should_stop(self) -> bool:
         """Ask the study's pruner."""
+        pruner = self.judge.pruner
         if not self.judge.multi_objective:
-            return self.trial.should_prune()
-        if self.judge.pruner is None:
+            if type(pruner) is not RobustnessPruner or pruner is not self.trial.study.pruner:
+                return self.trial.should_prune()
+            # As it would read from the trial, without a copy of it.
+            return pruner.stops(
+                self.trial.study,
+                self.trial.number,
+                self._oriented,
+                sign=self.judge.sign,
+                recorded=True,
+                params=self.trial.params if pruner.tests_incumbent else None,
+                violation=self.record.constraints.violation,
+            )
+        if pruner is None:
             return False
-        return self.judge.pruner.stops(
+        return pruner.stops(
             self.trial.study,
             self.trial.number,
             self._oriented,
