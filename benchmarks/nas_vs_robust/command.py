@@ -83,7 +83,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         f"{', '.join(PRESETS['standard'].arms)}; paper: all",
     )
     for option, minimum, meaning in (
-        ("--seeds", 1, f"search seeds; {_in_presets(lambda preset: preset.seeds)}"),
+        (
+            "--seeds",
+            1,
+            f"number of search seeds; {_in_presets(lambda preset: preset.seeds)}",
+        ),
         (
             "--trainings",
             _FEWEST_INSTANCES,
@@ -104,6 +108,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("--jobs", 1, "processes; default: as many as cores, one on a GPU"),
     ):
         parser.add_argument(option, type=at_least(minimum), metavar="N", help=meaning)
+    parser.add_argument(
+        "--first-seed",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="the first of the search seeds; default: %(default)s",
+    )
     parser.add_argument(
         "--budgets",
         nargs="+",
@@ -162,7 +173,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
                 plan,
                 arms=numbers.arms,
                 budgets=budgets,
-                seeds=numbers.seeds,
+                seeds=range(args.first_seed, args.first_seed + numbers.seeds),
                 rows=card.rows.get(args.preset, ()),
                 equal_seconds=numbers.equal_seconds,
                 n_jobs=n_jobs,

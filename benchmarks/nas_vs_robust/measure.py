@@ -33,7 +33,7 @@ def measure(
     *,
     arms: Sequence[ArmName],
     budgets: Sequence[int],
-    seeds: int,
+    seeds: Sequence[int],
     rows: Sequence[str],
     equal_seconds: bool,
     n_jobs: int,
@@ -52,7 +52,7 @@ def measure(
         budgets:
             How many instances searches may train, ascending. An instance is trained once for all.
         seeds:
-            How many search seeds.
+            Search seeds.
         rows:
             Names of fixed models.
         equal_seconds:
@@ -68,7 +68,7 @@ def measure(
         Search(arm, seed, trainings)
         for trainings in budgets
         for arm in arms
-        for seed in range(seeds)
+        for seed in seeds
     ]
     # Rows first: boosted trees take long, and at the end they would be waited for.
     wanted: list[Search | str] = [*rows, *sorted(searches, key=_turn)]

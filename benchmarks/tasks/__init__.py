@@ -147,7 +147,7 @@ TASKS: dict[str, TaskCard] = {
         about="scikit-learn's 1797 images of handwritten digits, and small convolutional networks",
         loss="classification error in %",
         packages=("torch", "scikit-learn"),
-        sample_sizes=_always(150),
+        sample_sizes={"quick": (50,), "standard": (150,), "paper": (150,)},
     ),
     "cartpole": TaskCard(
         loader="benchmarks.tasks.cartpole:load",

@@ -50,7 +50,7 @@ def run(tmp_path, arms, seeds=1, rows=("good",), budgets=(60,), equal_seconds=Tr
         PLAN,
         arms=arms,
         budgets=budgets,
-        seeds=seeds,
+        seeds=range(seeds),
         rows=rows,
         equal_seconds=equal_seconds,
         n_jobs=1,
