@@ -65,10 +65,7 @@ def measure(
         takes time), and fixed rows.
     """
     searches = [
-        Search(arm, seed, trainings)
-        for trainings in budgets
-        for arm in arms
-        for seed in seeds
+        Search(arm, seed, trainings) for trainings in budgets for arm in arms for seed in seeds
     ]
     # Rows first: boosted trees take long, and at the end they would be waited for.
     wanted: list[Search | str] = [*rows, *sorted(searches, key=_turn)]

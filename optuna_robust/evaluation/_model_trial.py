@@ -81,25 +81,33 @@ class ModelTrial(FixedTrial):
                 f"{self._params} does not have."
             )
         value = self._params[name]
-        known = self._distributions.get(name, self._known.get(name))
-        if known is None or known != distribution:
-            if known is not None:
-                _check_compatible(known, distribution)
-            if not (self._any_range or can_give(distribution, value)):
-                raise ModelMismatchError(
-                    f"The model's {name}={value!r} is not what the objective may be "
-                    f"given: {distribution}."
-                )
+        asked = self._distributions.get(name)
+        if asked is not None and asked != distribution:
+            _check_compatible(asked, distribution)
+        if not (
+            self._any_range
+            or _is_same(self._known.get(name), distribution)
+            or can_give(distribution, value)
+        ):
+            raise ModelMismatchError(
+                f"The model's {name}={value!r} is not what the objective may be "
+                f"given: {distribution}."
+            )
         self._distributions[name] = distribution
         value = self._params[name] = canonical_value(distribution, value)
         self._suggested_params[name] = value
         return value
 
 
-def _check_compatible(known: BaseDistribution, distribution: BaseDistribution) -> None:
-    """Check that a hyperparameter is asked for in the same way; choices by their JSON."""
-    if not (
+def _is_same(known: BaseDistribution | None, distribution: BaseDistribution) -> bool:
+    """Return True if a hyperparameter was suggested from this before; choices by their JSON."""
+    return known == distribution or (
         isinstance(distribution, CategoricalDistribution)
         and same_choices(known, distribution.choices)
-    ):
-        check_distribution_compatibility(known, distribution)
+    )
+
+
+def _check_compatible(asked: BaseDistribution, distribution: BaseDistribution) -> None:
+    """Check that a hyperparameter is asked for again in the same way; choices by their JSON."""
+    if not _is_same(asked, distribution):
+        check_distribution_compatibility(asked, distribution)

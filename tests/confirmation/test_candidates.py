@@ -347,6 +347,16 @@ def test_a_criterion_of_the_users_own_must_be_given_again() -> None:
             assert model.value == pytest.approx(np.ptp(losses) / 2.0)
 
 
+def test_a_model_may_have_been_suggested_from_something_else() -> None:
+    """As of a study that was made up of trials, or whose search space has changed since."""
+    choices = {"x": optuna.distributions.CategoricalDistribution([0.25])}
+    study = study_of()
+    study.add_trial(
+        optuna.trial.create_trial(params={"x": 0.25}, distributions=choices, value=0.0)
+    )
+    assert confirm(study, noisy, n_instances=3).models[0].params == {"x": 0.25}
+
+
 # --- what cannot be confirmed --------------------------------------------------------------------
 
 

@@ -86,7 +86,8 @@ def test_what_a_store_gave_is_reused() -> None:
     store = opr.InstanceStore()
     interrupted_search(store=store)
     study = optuna.create_study(sampler=sampler_of(n_startup_models=2))
-    study, log = search(choices, study=study, budget=None, n_trials=100, store=store)
+    with pytest.warns(UserWarning, match="were trained by the objective"):  # the one above
+        study, log = search(choices, study=study, budget=None, n_trials=100, store=store)
     report = study_report(study, n_trials=10)
     assert log == []
     assert (report.n_trainings, report.n_reused) == (0, 20)
