@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Mapping
+from enum import Enum
 from numbers import Integral
 from numbers import Real
+from typing import Final
 
 
 # What an instance counts as that failed.
 FAILURE_POLICIES = ("worst", "raise", "drop")
+
+
+class NotGiven(Enum):
+    """Default of an option for which None is a choice."""
+
+    NOT_GIVEN = "not given"
+
+    def __repr__(self) -> str:
+        """Return it as signatures show it."""
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+
+
+def given(**options: object) -> dict[str, object]:
+    """Return the options that are not None.
+
+    Example:
+        >>> from optuna_robust.arguments import given
+        >>> given(alpha=0.1, tolerance=None)
+        {'alpha': 0.1}
+    """
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def check_effect(options: Mapping[str, object], taken: Collection[str], where: str) -> None:
+    """Check that every option that was given has an effect.
+
+    Args:
+        options:
+            The options that were given, by name.
+        taken:
+            Names of those that have one.
+        where:
+            What takes them, such as ``rule='halving'``.
+
+    Raises:
+        ValueError: If one has none.
+    """
+    for name, value in options.items():
+        if name not in taken:
+            raise ValueError(f"{name} has no effect with {where}; leave out {name}={value!r}.")
 
 
 def check_count(name: str, value: object, *, minimum: int) -> int:

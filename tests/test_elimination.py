@@ -18,6 +18,7 @@ from optuna_robust.elimination import Halving
 from optuna_robust.elimination import IncumbentTest
 from optuna_robust.elimination import is_rung
 from optuna_robust.elimination import n_kept
+from optuna_robust.elimination import rule_options
 from optuna_robust.elimination import RULES
 from optuna_robust.elimination import SequentialHalving
 
@@ -48,7 +49,9 @@ def incumbent_test(**options):
 
 
 def rule_named(name, **options):
-    return get_rule(name, **{"criterion": "mean", "n_warmup_instances": N_WARMUP, **options})
+    """Return a rule; options that it does not take are left out."""
+    options = {"criterion": "mean", "n_warmup_instances": N_WARMUP, **options}
+    return get_rule(name, **{key: options[key] for key in rule_options(name) & options.keys()})
 
 
 LEVELS = np.array([5.0, 1.0, 4.0, 2.0, 7.0, 3.0, 6.0])

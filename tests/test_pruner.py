@@ -54,7 +54,9 @@ def stops_at(
 def study_with(
     others: Sequence[Sequence[float]], direction: str = "minimize", **pruner: Any
 ) -> optuna.Study:
-    pruner = {"criterion": "mean", "n_startup_trials": 1, "n_warmup_instances": 0, **pruner}
+    pruner = {"criterion": "mean", "n_warmup_instances": 0, **pruner}
+    if pruner.get("rule", "halving") is not None:
+        pruner.setdefault("n_startup_trials", 1)
     study = optuna.create_study(direction=direction, pruner=RobustnessPruner(**pruner))
     for losses in others:
         add(study, losses)
@@ -514,9 +516,13 @@ def test_concurrent_studies_do_not_block_each_other() -> None:
         ({"rule": "median"}, ValueError, "rule='median' is unknown; choose one of halving"),
         ({"rule": "welch"}, ValueError, "rule='welch' is two-sided.*directed-welch"),
         ({"rule": "sequential-halving"}, ValueError, "rule='sequential-halving' is unknown"),
-        ({"alpha": 0.0}, ValueError, r"alpha must lie in \(0, 1\), but was 0.0"),
-        ({"alpha": 1}, ValueError, "alpha"),
-        ({"alpha": math.nan}, ValueError, "alpha"),
+        (
+            {"rule": "race", "alpha": 0.0},
+            ValueError,
+            r"alpha must lie in \(0, 1\), but was 0.0",
+        ),
+        ({"rule": "directed-welch", "alpha": 1}, ValueError, "alpha must lie in"),
+        ({"max_spread": 1.0, "alpha": math.nan}, ValueError, "alpha must lie in"),
         ({"reduction_factor": 1}, ValueError, "reduction_factor must lie in"),
         ({"n_warmup_instances": -1}, ValueError, "n_warmup_instances must be at least 0"),
         ({"n_warmup_instances": 1.5}, TypeError, "n_warmup_instances must be an integer"),

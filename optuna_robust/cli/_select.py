@@ -89,15 +89,15 @@ _DEFAULT_WARMUP = 4
 @click.option("--n-select", default=1, show_default=True, help="How many models are selected.")
 @click.option(
     "--alpha",
-    default=0.05,
-    show_default=True,
-    help="Probability that the race may miss the best model; level of the tests.",
+    type=float,
+    help="Probability that the race may miss the best model, or level of a test; not for "
+    "halving.  [default: 0.05]",
 )
 @click.option(
     "--tolerance",
-    default=0.0,
-    show_default=True,
-    help="For the race: how much worse than the best a model may be, in units of the criterion.",
+    type=float,
+    help="For the race: how much worse than the best a model may be, in units of the criterion.  "
+    "[default: 0]",
 )
 @click.option(
     "--train-survivors", is_flag=True, help="Train the selected models up to --n-instances."
@@ -125,8 +125,8 @@ def select(
     max_trainings: int | None,
     n_warmup_instances: int | None,
     n_select: int,
-    alpha: float,
-    tolerance: float,
+    alpha: float | None,
+    tolerance: float | None,
     train_survivors: bool,
     direction: str | None,
     seed: int,

@@ -19,7 +19,9 @@ from tqdm.auto import tqdm
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_effect
 from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.arguments import given
 from optuna_robust.comparison import bootstrap_interval
 from optuna_robust.comparison import compare_with_reference
 from optuna_robust.comparison import holm
@@ -67,8 +69,9 @@ if TYPE_CHECKING:
     from optuna_robust.store import InstanceStore
 
 
-# Stopping early: the first look, and the instances between looks.
+# Stopping early: the first look, the instances between looks, and the default of alpha.
 _FIRST_LOOK, _BETWEEN_LOOKS = 10, 5
+_ALPHA = 0.05
 
 
 def confirm(
@@ -80,7 +83,7 @@ def confirm(
     criterion: str | Callable[[FloatArray], float] | Criterion | None = None,
     confidence: float = 0.95,
     stop_early: bool = False,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     on_failure: str | None = None,
     vary: Iterable[str] | None = None,
     seed: int | None = None,
@@ -142,8 +145,9 @@ def confirm(
             was stopped looks somewhat clearer than it is: intervals and p-values do not know of
             the looks. A single model has no order, and gets all instances.
         alpha:
-            Error rate of ``stop_early``, if models that are equally good are alike; up to about
-            twice as much if their criterion is the same, but not their level and spread.
+            Error rate of ``stop_early``, and only with it, if models that are equally good are
+            alike; up to about twice as much if their criterion is the same, but not their level
+            and spread. Default: 0.05.
         on_failure:
             As in :func:`~optuna_robust.robust_select`. Default: as in the search, else
             ``"worst"``. With ``"drop"`` models are ranked by what they are expected to be at the
@@ -188,7 +192,8 @@ def confirm(
     check_min_instances(chosen, n_instances)
     warn_of_luck(chosen)
     confidence = check_between("confidence", confidence, 0.0, 1.0)
-    alpha = check_between("alpha", alpha, 0.0, 1.0)
+    check_effect(given(alpha=alpha), ["alpha"] if stop_early else [], f"{stop_early=}")
+    alpha = check_between("alpha", _ALPHA if alpha is None else alpha, 0.0, 1.0)
     if on_failure is None:
         on_failure = search.settings.get("on_failure", "worst")
     check_choice("on_failure", on_failure, FAILURE_POLICIES)

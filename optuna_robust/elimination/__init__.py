@@ -7,10 +7,12 @@ better) after every wave of instances and answer with a :class:`Decision`.
 from __future__ import annotations
 
 from collections.abc import Callable
-import math
+from dataclasses import fields
+from typing import Any
 
-from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_effect
+from optuna_robust.arguments import given
 from optuna_robust.comparison import TESTS
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
@@ -45,6 +47,7 @@ __all__ = [
     "get_rule",
     "is_rung",
     "n_kept",
+    "rule_options",
 ]
 
 _DEFAULT_WARMUP = 4
@@ -55,6 +58,35 @@ RULES: tuple[str, ...] = (
     *TESTS,
     *(DIRECTED_PREFIX + test for test in TESTS),
 )
+# All others are tests.
+_CLASSES: dict[str, type[Halving | RaceRule]] = {
+    "race": RaceRule,
+    "halving": Halving,
+    "sequential-halving": SequentialHalving,
+}
+
+
+def rule_options(name: str) -> frozenset[str]:
+    """Return the names of the options that a rule takes.
+
+    Args:
+        name:
+            As for :func:`get_rule`.
+
+    Raises:
+        ValueError: If it is unknown.
+
+    Example:
+        >>> from optuna_robust.elimination import rule_options
+        >>> sorted(rule_options("halving"))
+        ['criterion', 'n_select', 'n_warmup_instances', 'reduction_factor']
+    """
+    check_choice("rule", name, RULES)
+    return frozenset(each.name for each in fields(_rule_class(name)))
+
+
+def _rule_class(name: str) -> type[Halving | IncumbentTest | RaceRule]:
+    return _CLASSES.get(name, IncumbentTest)
 
 
 def get_rule(
@@ -64,9 +96,9 @@ def get_rule(
     n_instances: int = 20,
     n_warmup_instances: int | None = None,
     n_select: int = 1,
-    alpha: float = 0.05,
-    tolerance: float = 0.0,
-    reduction_factor: float = 2.0,
+    alpha: float | None = None,
+    tolerance: float | None = None,
+    reduction_factor: float | None = None,
     common_instances: bool = True,
 ) -> EliminationRule:
     """Return an elimination rule by its name.
@@ -80,63 +112,47 @@ def get_rule(
         criterion:
             As in :class:`Halving`.
         n_instances:
-            Most instances of a model; the race needs to know.
+            Most instances of a model.
         n_warmup_instances:
-            As in :class:`Halving`; default: 4, or less if there are no more than 4 instances. The
-            race has none.
+            As in :class:`Halving`; default: 4, or less if there are no more than 4 instances. Not
+            for the race.
         n_select:
             As in :class:`Halving`.
         alpha:
-            Error rate of the race, or level of a test; halving ignores it.
+            Error rate of the race, or level of a test; default: 0.05. Not for halving.
         tolerance:
-            Of the race, see :class:`RaceRule`.
+            Of the race, see :class:`RaceRule`; default: 0.
         reduction_factor:
-            Of halving; the others ignore it.
+            Of halving; default: 2.
         common_instances:
-            As in :class:`RaceRule`; the others ignore it.
+            Whether instance j is the same for all models. It matters to the race only.
 
     Raises:
-        ValueError: If the name is unknown or an option is out of range.
+        ValueError: If the name is unknown, or an option is out of range or has no effect with the
+            rule.
 
     Example:
         >>> from optuna_robust.elimination import get_rule
         >>> get_rule("directed-welch", alpha=0.1).name
         'directed-welch'
     """
-    check_choice("rule", name, RULES)
-    check_between("alpha", alpha, 0.0, 1.0)
-    check_between("reduction_factor", reduction_factor, 1.0, math.inf)
-    check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
-    if name == "race":
-        if n_warmup_instances:
-            raise ValueError(
-                f"n_warmup_instances={n_warmup_instances} means nothing to rule='race', which "
-                "acts from the first instance on; leave it out."
-            )
-        return RaceRule(
-            criterion=criterion,
-            n_instances=n_instances,
-            n_select=n_select,
-            alpha=alpha,
-            tolerance=tolerance,
-            common_instances=common_instances,
-        )
-    if tolerance > 0.0:
-        raise ValueError(f"tolerance={tolerance!r} means nothing to rule={name!r}; leave it 0.")
-    if n_warmup_instances is None:
-        n_warmup_instances = min(_DEFAULT_WARMUP, n_instances - 1)
-    if name in ("halving", "sequential-halving"):
-        return (Halving if name == "halving" else SequentialHalving)(
-            criterion=criterion,
-            n_warmup_instances=n_warmup_instances,
-            n_select=n_select,
-            reduction_factor=reduction_factor,
-        )
-    return IncumbentTest(
-        criterion=criterion,
+    taken = rule_options(name)
+    options = given(
         n_warmup_instances=n_warmup_instances,
-        n_select=n_select,
-        test=name.removeprefix(DIRECTED_PREFIX),
         alpha=alpha,
-        directed=name.startswith(DIRECTED_PREFIX),
+        tolerance=tolerance,
+        reduction_factor=reduction_factor,
     )
+    check_effect(options, taken, f"rule={name!r}")
+    known = {
+        "criterion": criterion,
+        "n_instances": n_instances,
+        "n_warmup_instances": min(_DEFAULT_WARMUP, n_instances - 1),
+        "n_select": n_select,
+        "common_instances": common_instances,
+        "test": name.removeprefix(DIRECTED_PREFIX),
+        "directed": name.startswith(DIRECTED_PREFIX),
+        **options,
+    }
+    arguments: dict[str, Any] = {each: value for each, value in known.items() if each in taken}
+    return _rule_class(name)(**arguments)

@@ -18,6 +18,10 @@ from optuna.study import StudyDirection
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_effect
+from optuna_robust.arguments import given
+from optuna_robust.arguments import NOT_GIVEN
+from optuna_robust.arguments import NotGiven
 from optuna_robust.comparison import get_test
 from optuna_robust.comparison import instances_to_reject
 from optuna_robust.comparison import std_lower_bound
@@ -51,6 +55,20 @@ PRUNER_RULES: tuple[str, ...] = ("halving", "race", *(DIRECTED_PREFIX + test for
 # Rules that look at the first instance already.
 _RULES_WITHOUT_WARMUP = ("halving", "race")
 _OTHER_WARMUP = 2
+# Options that rules take beside criterion and n_warmup_instances; all others are tests.
+_OPTIONS: dict[str | None, frozenset[str]] = {
+    "halving": frozenset({"n_startup_trials", "reduction_factor", "n_recent_trials"}),
+    "race": frozenset({"n_startup_trials", "alpha", "tolerance", "informed", "n_instances"}),
+    None: frozenset(),
+}
+_OF_TESTS = frozenset({"n_startup_trials", "alpha"})
+_DEFAULTS = {
+    "n_startup_trials": 2,
+    "alpha": 0.05,
+    "tolerance": 0.0,
+    "reduction_factor": 2.0,
+    "n_recent_trials": 8,
+}
 
 
 class RobustnessPruner(BasePruner):
@@ -133,11 +151,12 @@ class RobustnessPruner(BasePruner):
             same warm-up.
         n_startup_trials:
             Pruning against other trials starts when so many COMPLETE trials have the instances
-            in question. Default: 2.
+            in question; not with ``rule=None``. Default: 2.
         alpha:
             Level of a test, and of the confidence bound that limits on spread are held against;
             each look has this level. Of the race: the greatest probability, over all looks, that
-            a trial is stopped that would have been the best. Default: 0.05.
+            a trial is stopped that would have been the best. Not for halving without limits.
+            Default: 0.05.
         tolerance:
             Of the race: how much worse than the best a trial may be, in units of the criterion;
             the other rules take none. A search for the best has 0, the default; a greater one
@@ -153,11 +172,12 @@ class RobustnessPruner(BasePruner):
             Default: as many as ``MultiInstanceObjective`` trains; alone, as many as a COMPLETE
             trial has at most.
         reduction_factor:
-            eta of the halving, greater than 1. Default: 2.
+            eta of the halving, greater than 1; the other rules take none. Default: 2.
         n_recent_trials:
             Halving ranks a trial among so many trials before it; None: among all. A sampler gets
             better, and late suggestions are nearly always in the better half of everything that
-            it ever suggested, so that against all trials few are stopped. Default: 8.
+            it ever suggested, so that against all trials few are stopped. The other rules take
+            none. Default: 8.
         max_spread:
             Stop a trial whose standard deviation is greater than this limit, in units of the
             loss. Its lower confidence bound is compared
@@ -171,8 +191,7 @@ class RobustnessPruner(BasePruner):
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If a criterion or rule is unknown, the rule is two-sided, a number is out of
-            range, or ``tolerance``, ``informed`` or ``n_instances`` is given for another rule
-            than the race.
+            range, or an option has no effect with the rule.
     """
 
     def __init__(
@@ -181,38 +200,52 @@ class RobustnessPruner(BasePruner):
         rule: str | None = "halving",
         *,
         n_warmup_instances: int | None = None,
-        n_startup_trials: int = 2,
-        alpha: float = 0.05,
-        tolerance: float = 0.0,
+        n_startup_trials: int | None = None,
+        alpha: float | None = None,
+        tolerance: float | None = None,
         informed: bool | None = None,
         n_instances: int | None = None,
-        reduction_factor: float = 2.0,
-        n_recent_trials: int | None = 8,
+        reduction_factor: float | None = None,
+        n_recent_trials: int | NotGiven | None = NOT_GIVEN,
         max_spread: float | None = None,
         max_relative_spread: float | None = None,
     ) -> None:
         self._criterion = get_criterion(criterion)
         warn_of_luck(self._criterion)
         self._rule = _check_rule(rule)
-        self._alpha = check_between("alpha", alpha, 0.0, 1.0)
-        self._n_startup_trials = check_count("n_startup_trials", n_startup_trials, minimum=0)
-        self._halving = TrialHalving(
-            check_between("reduction_factor", reduction_factor, 1.0, math.inf),
-            None
-            if n_recent_trials is None
-            else check_count("n_recent_trials", n_recent_trials, minimum=1),
-            self._n_startup_trials,
-        )
         self._max_spread = _check_limit("max_spread", max_spread)
         self._max_relative_spread = _check_limit("max_relative_spread", max_relative_spread)
-        if rule is None and max_spread is None and max_relative_spread is None:
+        if rule is None and not self.limits_spread:
             raise ValueError("rule=None prunes nothing without max_spread or max_relative_spread.")
+        options = given(
+            n_startup_trials=n_startup_trials,
+            alpha=alpha,
+            tolerance=tolerance,
+            informed=informed,
+            n_instances=n_instances,
+            reduction_factor=reduction_factor,
+        )
+        if n_recent_trials is not NOT_GIVEN:
+            options["n_recent_trials"] = n_recent_trials
+        of_limits = {"alpha"} if self.limits_spread else set()
+        check_effect(options, _OPTIONS.get(rule, _OF_TESTS) | of_limits, f"rule={rule!r}")
+        settings: dict[str, Any] = {**_DEFAULTS, **options}
+        self._alpha = check_between("alpha", settings["alpha"], 0.0, 1.0)
+        self._n_startup_trials = check_count(
+            "n_startup_trials", settings["n_startup_trials"], minimum=0
+        )
+        n_recent = settings["n_recent_trials"]
+        self._halving = TrialHalving(
+            check_between("reduction_factor", settings["reduction_factor"], 1.0, math.inf),
+            None if n_recent is None else check_count("n_recent_trials", n_recent, minimum=1),
+            self._n_startup_trials,
+        )
         self._n_warmup_instances = (
             self._default_warmup()
             if n_warmup_instances is None
             else check_count("n_warmup_instances", n_warmup_instances, minimum=0)
         )
-        check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
+        tolerance = check_between("tolerance", settings["tolerance"], 0.0, math.inf, closed=True)
         if informed is not None and not isinstance(informed, bool):
             raise TypeError(f"informed must be True or False, but was {informed!r}.")
         self._is_informed = self._rule == "race" and informed is not False
@@ -221,15 +254,11 @@ class RobustnessPruner(BasePruner):
             self._race = TrialRace(
                 self._criterion,
                 self._alpha,
-                float(tolerance),
+                tolerance,
                 n_instances,
                 self._n_startup_trials,
                 self._n_warmup_instances,
             )
-        elif tolerance > 0.0 or n_instances is not None or informed is not None:
-            given = f"{n_instances=}" if informed is None else f"{informed=}"
-            given = f"{tolerance=}" if tolerance > 0.0 else given
-            raise ValueError(f"{given} means nothing to rule={rule!r}; leave it out.")
         self._test = None
         if self._rule is not None and self._rule not in _RULES_WITHOUT_WARMUP:
             self._test = get_rule(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+from typing import NamedTuple
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
 from optuna.study import StudyDirection
 
 from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_effect
+from optuna_robust.arguments import given
 from optuna_robust.comparison import get_test
 from optuna_robust.criteria import Criterion
+from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.elimination import check_warmup
 from optuna_robust.elimination import EliminationRule
@@ -22,6 +29,8 @@ from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import Halving
 from optuna_robust.elimination import IncumbentTest
 from optuna_robust.elimination import RaceRule
+from optuna_robust.elimination import rule_options
+from optuna_robust.instance import check_n_instances
 
 
 if TYPE_CHECKING:
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
 
 
 DIRECTIONS = ("minimize", "maximize")
+# Of what both a selection and its rule go by.
+DEFAULTS: dict[str, object] = {"criterion": "q3+iqr", "n_instances": 20, "n_select": 1}
 
 
 def expected_instances(
@@ -56,56 +67,97 @@ def expected_instances(
     return expected if max_trainings is None else min(expected, max_trainings)
 
 
-def chosen_rule(
-    rule: str | EliminationRule,
+class Shared(NamedTuple):
+    """What both a selection and its rule go by."""
+
+    criterion: Criterion
+    n_instances: int
+    n_select: int
+
+
+def shared_options(
+    rule: object,
     *,
-    criterion: Criterion,
-    n_instances: int,
-    n_warmup_instances: int | None,
-    n_select: int,
-    alpha: float,
-    tolerance: float,
-    reduction_factor: float,
-    reshuffle: bool,
+    criterion: str | Callable[[FloatArray], float] | Criterion | None,
+    n_instances: int | None,
+    n_select: int | None,
+) -> Shared:
+    """Return what both a selection and its rule go by: as given, else the rule's, else defaults.
+
+    Raises:
+        TypeError: If one has the wrong type.
+        ValueError: If one is out of range.
+    """
+    # A name has none of them.
+    of_rule = given(**{name: getattr(rule, name, None) for name in DEFAULTS})
+    values: dict[str, Any] = {
+        **DEFAULTS,
+        **of_rule,
+        **given(criterion=criterion, n_instances=n_instances, n_select=n_select),
+    }
+    return Shared(
+        get_criterion(values["criterion"]),
+        check_n_instances(values["n_instances"]),
+        check_count("n_select", values["n_select"], minimum=1),
+    )
+
+
+def chosen_rule(
+    rule: str | EliminationRule, shared: Shared, options: Mapping[str, Any], *, reshuffle: bool
 ) -> EliminationRule:
     """Return the rule that the user chose, by its name or as an object.
+
+    Args:
+        rule:
+            What the user chose.
+        shared:
+            What both the selection and the rule go by.
+        options:
+            Further options of the rule that the user gave.
+        reshuffle:
+            Whether every model has instances of its own.
 
     Raises:
         TypeError: If it is neither.
         ValueError: If its name is unknown, or it does not fit the other arguments.
     """
     if isinstance(rule, str):
-        found = get_rule(
-            rule,
-            criterion=criterion,
-            n_instances=n_instances,
-            n_warmup_instances=n_warmup_instances,
-            n_select=n_select,
-            alpha=alpha,
-            tolerance=tolerance,
-            reduction_factor=reduction_factor,
-            common_instances=not reshuffle,
-        )
+        found = get_rule(rule, **shared._asdict(), **options, common_instances=not reshuffle)
     elif not _is_rule(rule):
         raise TypeError(
             f"rule must be a name or an elimination rule, with a name and the method eliminate, "
             f"but was {rule!r}."
         )
-    elif n_warmup_instances is not None:
-        raise ValueError("n_warmup_instances is the rule's own; give it to the rule.")
-    elif tolerance:
-        raise ValueError("tolerance is the rule's own; give it to the rule.")
     else:
         found = rule
-        if isinstance(rule, RaceRule):
-            _check_race(rule, criterion, n_instances, n_select, reshuffle)
-    check_warmup(getattr(found, "n_warmup_instances", 0), n_instances)
+        taken = [name for name in options if hasattr(rule, name)]
+        check_effect(options, taken, f"{rule=}")
+        _check_agreement(rule, {**shared._asdict(), **options, "common_instances": not reshuffle})
+    check_warmup(getattr(found, "n_warmup_instances", 0), shared.n_instances)
     if reshuffle and isinstance(found, IncumbentTest) and get_test(found.test).paired:
         raise ValueError(
             f"reshuffle=True gives every model instances of its own, which the paired test "
             f"{found.test!r} cannot compare; choose another rule."
         )
     return found
+
+
+def check_informed(rule: object, informed: bool | None) -> None:
+    """Check that a rule can be informed by hyperparameters, if that was asked for.
+
+    Raises:
+        TypeError: If ``informed`` is no boolean.
+        ValueError: If the rule cannot use hyperparameters, or is an object that has its own.
+    """
+    if informed is None:
+        return
+    if not isinstance(informed, bool):
+        raise TypeError(f"informed must be True or False, but was {informed!r}.")
+    if not isinstance(rule, str):
+        raise ValueError("informed is the rule's own; give models to the rule.")
+    # It is how a rule that takes hyperparameters gets them.
+    taken = {"informed"} if "models" in rule_options(rule) else set()
+    check_effect({"informed": informed}, taken, f"{rule=}")
 
 
 def informed_rule(
@@ -126,35 +178,27 @@ def informed_rule(
             The set of models.
         informed:
             None: wherever it has an effect.
-
-    Raises:
-        TypeError: If ``informed`` is no boolean.
-        ValueError: If the rule cannot use hyperparameters, or is one that has its own.
     """
-    if informed is not None:
-        if not isinstance(informed, bool):
-            raise TypeError(f"informed must be True or False, but was {informed!r}.")
-        if not isinstance(rule, str):
-            raise ValueError("informed is the rule's own; give models to the rule.")
-        if not isinstance(eliminates, RaceRule):
-            raise ValueError(f"{informed=} means nothing to rule={rule!r}; leave it out.")
     if not isinstance(rule, str) or not isinstance(eliminates, RaceRule) or informed is False:
         return eliminates
     return replace(eliminates, models=models.params, distributions=models.distributions)
 
 
-def _check_race(
-    rule: RaceRule, criterion: Criterion, n_instances: int, n_select: int, reshuffle: bool
-) -> None:
-    for name, of_rule, of_selection in (
-        ("criterion", get_criterion(rule.criterion).name, criterion.name),
-        ("n_instances", rule.n_instances, n_instances),
-        ("n_select", rule.n_select, n_select),
-        ("common_instances", rule.common_instances, not reshuffle),
-    ):
-        if of_rule != of_selection:
+def _check_agreement(rule: EliminationRule, options: Mapping[str, Any]) -> None:
+    """Check that a rule has the same values as the selection, where it has any.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    for name, value in options.items():
+        own = getattr(rule, name, value)
+        if name == "criterion":
+            own = get_criterion(own)
+        if own != value:
+            of_rule, of_selection = (getattr(each, "name", each) for each in (own, value))
             raise ValueError(
-                f"The race has {name}={of_rule!r}, but the selection {name}={of_selection!r}."
+                f"The rule {rule.name!r} has {name}={of_rule!r}, but the selection "
+                f"{name}={of_selection!r}: two values for one thing. Give it to the rule alone."
             )
 
 

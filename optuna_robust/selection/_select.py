@@ -21,18 +21,17 @@ from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
 from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust.arguments import given
 from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
-from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import warn_of_luck
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
 from optuna_robust.failures import count_kinds
-from optuna_robust.instance import check_n_instances
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import shared_instance
 from optuna_robust.instance import SOURCES
@@ -44,11 +43,13 @@ from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import open_pool
 from optuna_robust.progress import seconds_between_updates
 from optuna_robust.selection._arguments import check_callbacks
+from optuna_robust.selection._arguments import check_informed
 from optuna_robust.selection._arguments import chosen_rule
 from optuna_robust.selection._arguments import DIRECTIONS
 from optuna_robust.selection._arguments import expected_instances
 from optuna_robust.selection._arguments import informed_rule
 from optuna_robust.selection._arguments import is_maximised
+from optuna_robust.selection._arguments import shared_options
 from optuna_robust.selection._models import model_set
 from optuna_robust.selection._models import ModelSet
 from optuna_robust.selection._race import Race
@@ -76,16 +77,16 @@ def robust_select(
     n_models: int | None = None,
     sampler: BaseSampler | None = None,
     direction: str | StudyDirection | None = None,
-    criterion: str | Callable[[FloatArray], float] | Criterion = "q3+iqr",
+    criterion: str | Callable[[FloatArray], float] | Criterion | None = None,
     rule: str | EliminationRule = "race",
-    n_instances: int = 20,
+    n_instances: int | None = None,
     max_trainings: int | None = None,
     n_warmup_instances: int | None = None,
-    n_select: int = 1,
-    alpha: float = 0.05,
-    tolerance: float = 0.0,
+    n_select: int | None = None,
+    alpha: float | None = None,
+    tolerance: float | None = None,
     informed: bool | None = None,
-    reduction_factor: float = 2.0,
+    reduction_factor: float | None = None,
     reshuffle: bool = False,
     on_failure: str = "worst",
     max_failures: float = 0.5,
@@ -146,7 +147,8 @@ def robust_select(
             ``"minimize"`` or ``"maximize"``. Default: that of ``study`` or of the study that
             ``models`` is, else to minimise.
         criterion:
-            What models are ranked by; see :func:`~optuna_robust.criteria.get_criterion`.
+            What models are ranked by; see :func:`~optuna_robust.criteria.get_criterion`. Default:
+            that of ``rule`` if it is an object that has one, else ``"q3+iqr"``.
         rule:
             ``"race"`` (default; drops models that are unlikely to be the best, from the first
             instance on, and trains the likeliest), ``"halving"`` (Algorithm 1),
@@ -155,9 +157,11 @@ def robust_select(
             directed one (``"directed-welch"``, …), which drops a model only if it is worse; see
             :func:`~optuna_robust.elimination.get_rule`.
             Or an object with the methods of
-            :class:`~optuna_robust.elimination.EliminationRule`.
+            :class:`~optuna_robust.elimination.EliminationRule`. What is given here, too, must be
+            the same as the object has.
         n_instances:
-            Most instances of a model.
+            Most instances of a model. Default: that of ``rule`` if it is an object that has it,
+            else 20.
         max_trainings:
             Most instances of all models together, those from the store included; at least one for
             each model. Where they are spent, the selection ends: the race with the models that
@@ -170,14 +174,16 @@ def robust_select(
         n_select:
             How many models are selected; a rule that would keep fewer keeps the best so many. The
             race ends when they hold one within the tolerance of the best. If there are no more
-            models, one, say, each gets ``n_instances``.
+            models, one, say, each gets ``n_instances``. Default: that of ``rule`` if it is an
+            object that has it, else 1.
         alpha:
             Error rate of the race: the probability that no model within ``tolerance`` of the best
             is selected; on average over sets of models a quarter of it, which leaves room for
-            sets that are hard to tell. For tests, their level.
+            sets that are hard to tell. For tests, their level. Default: 0.05; not for halving.
         tolerance:
-            For the race: how much worse than the best a model may be, in units of the criterion.
-            With 0, models that are nearly equal cost most of the trainings.
+            For the race only: how much worse than the best a model may be, in units of the
+            criterion. With 0, the default, models that are nearly equal cost most of the
+            trainings.
         informed:
             Whether the race is informed by the models' hyperparameters: how good a model is, is
             told by its own losses and by those of models that are like it, as far as that proves
@@ -185,7 +191,7 @@ def robust_select(
             ``rule="race"``; the other rules take none. With fewer than a dozen models it changes
             nothing.
         reduction_factor:
-            One of so many models is kept by a halving.
+            For halvings only: one of so many models is kept. Default: 2.
         reshuffle:
             Give every model instances of its own instead of common ones.
         on_failure:
@@ -233,10 +239,11 @@ def robust_select(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If an argument is out of range, unknown, or does not fit the others, the store
-            or the study; before anything is trained. Or the objective asks for a hyperparameter
-            that a model does not have, or from a range in which its value is not; or (when each
-            model has an instance) it suggests a name of a grid or a search space for no model.
+        ValueError: If an argument is out of range, unknown, has no effect with ``rule``, or does
+            not fit the others, the store or the study; before anything is trained. Or the
+            objective asks for a hyperparameter that a model does not have, or from a range in
+            which its value is not; or (when each model has an instance) it suggests a name of a
+            grid or a search space for no model.
         RuntimeError: If the objective raised ``TrialPruned`` for every model.
     """
     check_unwrapped(objective)
@@ -244,14 +251,12 @@ def robust_select(
     reshuffle = bool(reshuffle)
     seed = check_count("seed", seed, minimum=0)
     sources = check_sources(vary)
-    n_instances = check_n_instances(n_instances)
-    n_select = check_count("n_select", n_select, minimum=1)
-    chosen = get_criterion(criterion)
+    shared = shared_options(rule, criterion=criterion, n_instances=n_instances, n_select=n_select)
+    chosen, n_instances, n_select = shared
     check_min_instances(chosen, n_instances)
     warn_of_luck(chosen)
     check_choice("on_failure", on_failure, FAILURE_POLICIES)
     check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
-    tolerance = check_between("tolerance", tolerance, 0.0, math.inf, closed=True)
     n_jobs = check_workers(n_jobs, executor)
     check_store(store)
     per_call = check_instances_per_call(
@@ -259,15 +264,16 @@ def robust_select(
         takes_several=evaluator.takes_several,
         in_this_process=n_jobs == 1 and executor is None,
     )
+    check_informed(rule, informed)
     eliminates = chosen_rule(
         rule,
-        criterion=chosen,
-        n_instances=n_instances,
-        n_warmup_instances=n_warmup_instances,
-        n_select=n_select,
-        alpha=alpha,
-        tolerance=tolerance,
-        reduction_factor=reduction_factor,
+        shared,
+        given(
+            n_warmup_instances=n_warmup_instances,
+            alpha=alpha,
+            tolerance=tolerance,
+            reduction_factor=reduction_factor,
+        ),
         reshuffle=reshuffle,
     )
     callbacks = check_callbacks(callbacks)

@@ -640,8 +640,8 @@ def test_models_that_are_none_are_refused(here: Path, models: str, message: str)
         (["--criterion", "best"], "criterion='best' is unknown"),
         (["--n-instances", "0"], "n_instances must be at least 1"),
         (["--n-instances", "1"], "q3+iqr"),
-        (["--n-warmup-instances", "4"], "n_warmup_instances=4 means nothing to rule='race'"),
-        (["--tolerance", "0.1", "--rule", "halving"], "tolerance=0.1 means nothing to rule='hal"),
+        (["--n-warmup-instances", "4"], "n_warmup_instances has no effect with rule='race'"),
+        (["--tolerance", "0.1", "--rule", "halving"], "tolerance has no effect with rule='hal"),
         (["--tolerance", "-0.1"], "tolerance must lie in"),
         (
             ["--n-instances", "4", "--n-warmup-instances", "4", "--rule", "halving"],

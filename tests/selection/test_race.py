@@ -661,18 +661,26 @@ def test_survivors_are_trained_on_within_the_limit() -> None:
     ("options", "error", "message"),
     [
         (
-            {"rule": RaceRule(n_instances=19)},
+            {"rule": RaceRule(n_instances=19), "n_instances": 20},
             ValueError,
-            "race has n_instances=19, but the selection n_instances=20",
+            "rule 'race' has n_instances=19, but the selection n_instances=20",
         ),
-        ({"rule": RaceRule(), "tolerance": 0.1}, ValueError, "tolerance is the rule's own"),
-        ({"rule": RaceRule(), "n_warmup_instances": 1}, ValueError, "is the rule's own"),
-        ({"tolerance": 0.1, "rule": "halving"}, ValueError, "means nothing to rule='halving'"),
-        ({"tolerance": 0.1, "rule": "welch"}, ValueError, "means nothing to rule='welch'"),
+        (
+            {"rule": RaceRule(), "tolerance": 0.1},
+            ValueError,
+            "has tolerance=0.0, but the selection tolerance=0.1",
+        ),
+        (
+            {"rule": RaceRule(), "n_warmup_instances": 1},
+            ValueError,
+            "n_warmup_instances has no effect",
+        ),
+        ({"tolerance": 0.1, "rule": "halving"}, ValueError, "no effect with rule='halving'"),
+        ({"tolerance": 0.1, "rule": "welch"}, ValueError, "no effect with rule='welch'"),
         (
             {"n_warmup_instances": 4},
             ValueError,
-            "n_warmup_instances=4 means nothing to rule='race'",
+            "n_warmup_instances has no effect with rule='race'",
         ),
         ({"tolerance": -0.1}, ValueError, "tolerance must lie in"),
         ({"tolerance": math.nan}, ValueError, "tolerance must lie in"),

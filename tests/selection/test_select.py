@@ -1041,7 +1041,11 @@ def never_called(trial: optuna.Trial) -> float:
         ({"rule": "directed-halving"}, ValueError, "rule='directed-halving' is unknown"),
         ({"rule": None}, TypeError, "rule must be a name or an elimination rule"),
         ({"rule": Halving}, TypeError, "rule must be a name or an elimination rule"),
-        ({"rule": Halving(), "n_warmup_instances": 3}, ValueError, "is the rule's own"),
+        (
+            {"rule": Halving(), "n_warmup_instances": 3},
+            ValueError,
+            "has n_warmup_instances=4, but",
+        ),
         ({"rule": Halving(n_warmup_instances=20)}, ValueError, "n_warmup_instances=20 leaves"),
         (
             {"rule": "halving", "n_warmup_instances": 20},
@@ -1059,11 +1063,11 @@ def never_called(trial: optuna.Trial) -> float:
             "n_warmup_instances must be an integer",
         ),
         ({"alpha": 0.0}, ValueError, r"alpha must lie in \(0, 1\)"),
-        ({"reduction_factor": 1.0}, ValueError, "reduction_factor must lie in"),
+        ({"rule": "halving", "reduction_factor": 1.0}, ValueError, "reduction_factor must lie in"),
         (
             {"rule": "halving", "tolerance": 0.1},
             ValueError,
-            "tolerance=0.1 means nothing to rule='halving'",
+            "tolerance has no effect with rule='halving'",
         ),
         ({"tolerance": -0.1}, ValueError, "tolerance must lie in"),
         ({"on_failure": "ignore"}, ValueError, "on_failure='ignore' is unknown"),
