@@ -108,12 +108,29 @@ def detectable_difference(found: StudyReport) -> str:
     """Say what difference of two models the instances tell; empty if that is not known."""
     if found.detectable is None:
         return ""
-    instances = counted(found.settings["n_instances"], "instance")
-    return (
-        f"With {instances} each, a test at the level 0.05 detects a difference of "
-        f"{number(found.detectable, 3)} in the {found.shown_names[0]} of two models with a "
-        "probability of 80 %; smaller differences are more likely missed."
+    told = (
+        f"With {counted(found.settings['n_instances'], 'instance')} you can tell models apart "
+        f"whose {found.shown_names[0]} differs by {number(found.detectable, 3)} or more (in 4 of "
+        "5 cases, by a test at the level 0.05)."
     )
+    return f"{told} {leaders_apart(found)}".rstrip()
+
+
+def leaders_apart(found: StudyReport) -> str:
+    """Say how many instances would tell the two best trials apart; empty if it is not known."""
+    leaders = found.leaders
+    if leaders is None:
+        return ""
+    first, second = leaders.numbers
+    if leaders.difference == 0.0:
+        return f"The two best trials, {first} and {second}, do not differ."
+    by = number(leaders.difference, 3)
+    differ = f"The two best trials, {first} and {second}, differ by {by}"
+    if leaders.n_instances is None:
+        return f"{differ}: too little to be shown by any number of instances that you would train."
+    if leaders.n_instances <= found.settings["n_instances"]:
+        return f"{differ}."
+    return f"{differ}: to show that takes about {leaders.n_instances} instances of each."
 
 
 def unconfirmed(found: StudyReport) -> str:

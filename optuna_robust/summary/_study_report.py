@@ -10,17 +10,16 @@ import math
 from typing import Any
 from typing import TYPE_CHECKING
 
-import numpy as np
 from optuna.trial import TrialState
 
 from optuna_robust import trials
-from optuna_robust.comparison import detectable_effect
 from optuna_robust.confirmation import ConfirmationResult
-from optuna_robust.criteria import CRITERIA
 from optuna_robust.criterion_names import column_head
 from optuna_robust.criterion_names import shown_name
 from optuna_robust.failures import count_kinds
 from optuna_robust.model_key import model_key
+from optuna_robust.summary._planning import Leaders
+from optuna_robust.summary._planning import pilot_of
 from optuna_robust.trials import complete_trials
 
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-# The best trials; by a criterion with spread they are quieter than others.
-_N_PILOT = 50
 _N_REASONS = 3
 # Names of states; those that are always told of, first.
 _STATES = {
@@ -72,6 +69,7 @@ class StudyReport:
         n_best: How many there are to choose from: complete trials, or the Pareto front.
         detectable: The smallest difference of two models' criteria that their instances tell; None
             if that is not known.
+        leaders: What it takes to tell the two best trials apart; None if that is not known.
         better: The best trial, if the study has a confirmation, but not of it.
         confirmation: What ``confirm`` found, if it was called.
         unreadable: Why the study's confirmation cannot be read, if so.
@@ -98,6 +96,7 @@ class StudyReport:
     best: tuple[FrozenTrial, ...]
     n_best: int
     detectable: float | None
+    leaders: Leaders | None
     better: FrozenTrial | None
     confirmation: ConfirmationResult | None
     unreadable: str | None
@@ -170,6 +169,7 @@ class StudyReport:
                 for trial in self.best
             ],
             "detectable_difference": self.detectable,
+            "leaders": None if self.leaders is None else self.leaders._asdict(),
             "confirmation": None if self.confirmation is None else self.confirmation.to_dict(),
         }
 
@@ -191,6 +191,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         if len(study.directions) > 1
         else complete_trials(study)
     )
+    pilot = pilot_of(best, settings)
     confirmation, unreadable = _confirmation(study)
     counts = Counter(trial.state for trial in everything)
     own = [trial for trial in everything if trial.number not in continued]
@@ -219,7 +220,8 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         settings=settings,
         best=tuple(best[:n_trials]),
         n_best=len(best),
-        detectable=_detectable(best, settings),
+        detectable=None if pilot is None else pilot.detectable(),
+        leaders=None if pilot is None else pilot.leaders(best[:2]),
         better=_better(best, confirmation),
         confirmation=confirmation,
         unreadable=unreadable,
@@ -236,32 +238,6 @@ def _better(
     keys = {model_key(model.params) for model in confirmation.models}
     is_confirmed = best[0].number in numbers or model_key(best[0].params) in keys
     return None if is_confirmed else best[0]
-
-
-def _detectable(best: list[FrozenTrial], settings: dict[str, Any]) -> float | None:
-    """Return what differences so many instances tell, going by the noise of the best trials."""
-    pilot = [
-        trials.oriented_losses(trial, sign=1)
-        for trial in best[:_N_PILOT]
-        if trials.is_recorded(trial)
-    ]
-    criteria, n_wanted = settings.get("criterion", []), settings.get("n_instances")
-    if len(criteria) != 1 or criteria[0] not in CRITERIA or not pilot or n_wanted is None:
-        return None
-    losses = np.full((len(pilot), n_wanted), np.nan)
-    for row, known in zip(losses, pilot, strict=True):
-        for number, loss in known.items():
-            if number < n_wanted:
-                row[number] = loss
-    try:
-        return detectable_effect(
-            losses,
-            n_wanted,
-            criterion=criteria[0],
-            common_instances=not settings.get("reshuffle", False),
-        )
-    except ValueError:  # too few losses, or all are alike
-        return None
 
 
 def n_instances(trial: FrozenTrial) -> int:
