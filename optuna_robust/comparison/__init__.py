@@ -7,13 +7,11 @@ from optuna_robust.comparison._additive import AdditiveFit
 from optuna_robust.comparison._additive import effects_uncertainty
 from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._best import Contest
+from optuna_robust.comparison._best_probability import probability_of_best
 from optuna_robust.comparison._completion import completed_criterion
 from optuna_robust.comparison._completion import criterion_posterior
 from optuna_robust.comparison._completion import CriterionPosterior
 from optuna_robust.comparison._confirmation import holm
-from optuna_robust.comparison._confirmation import paired_criterion_test
-from optuna_robust.comparison._confirmation import PairedComparison
-from optuna_robust.comparison._confirmation import probability_of_best
 from optuna_robust.comparison._confirmation import value_at
 from optuna_robust.comparison._difference import difference_p_value
 from optuna_robust.comparison._encoding import check_models
@@ -29,6 +27,9 @@ from optuna_robust.comparison._log_spread import LogSpread
 from optuna_robust.comparison._log_spread import moderated_log_spread
 from optuna_robust.comparison._moderation import moderate_variances
 from optuna_robust.comparison._moderation import ModeratedVariances
+from optuna_robust.comparison._paired import compare_pairs
+from optuna_robust.comparison._paired import paired_criterion_test
+from optuna_robust.comparison._paired import PairedComparison
 from optuna_robust.comparison._planning import detectable_effect
 from optuna_robust.comparison._planning import required_instances
 from optuna_robust.comparison._prediction import LevelKernel
@@ -66,6 +67,7 @@ __all__ = [
     "TwoSampleTest",
     "bootstrap_interval",
     "check_models",
+    "compare_pairs",
     "compare_with_reference",
     "completed_criterion",
     "criterion_posterior",

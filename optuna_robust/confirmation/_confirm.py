@@ -23,6 +23,7 @@ from optuna_robust.arguments import check_effect
 from optuna_robust.arguments import FAILURE_POLICIES
 from optuna_robust.arguments import given
 from optuna_robust.comparison import bootstrap_interval
+from optuna_robust.comparison import compare_pairs
 from optuna_robust.comparison import compare_with_reference
 from optuna_robust.comparison import holm
 from optuna_robust.comparison import Interval
@@ -140,14 +141,12 @@ def confirm(
         confidence:
             Nominal coverage of the intervals.
         stop_early:
-            Stop when the exchange test tells the best model from each other one, after 10, 15,
-            20, … instances (Holm's correction for the models, Bonferroni's for the looks). What
-            was stopped looks somewhat clearer than it is: intervals and p-values do not know of
-            the looks. A single model has no order, and gets all instances.
+            Stop when the test of the pairs tells the best model from each other one, after 10,
+            15, 20, … instances (Holm's correction for the models, Bonferroni's for the looks).
+            What was stopped looks somewhat clearer than it is: intervals and p-values do not know
+            of the looks. A single model has no order, and gets all instances.
         alpha:
-            Error rate of ``stop_early``, and only with it, if models that are equally good are
-            alike; up to about twice as much if their criterion is the same, but not their level
-            and spread. Default: 0.05.
+            Error rate of ``stop_early``, and only with it. Default: 0.05.
         on_failure:
             As in :func:`~optuna_robust.robust_select`. Default: as in the search, else
             ``"worst"``. With ``"drop"`` models are ranked by what they are expected to be at the
@@ -397,10 +396,7 @@ def _pairs(
     sign: int,
 ) -> tuple[ConfirmedPair, ...]:
     couples = list(itertools.combinations(models, 2))
-    found = [
-        paired_criterion_test(oriented[first], oriented[second], criterion, confidence=confidence)
-        for first, second in couples
-    ]
+    compared = compare_pairs(oriented[list(models)], criterion, confidence=confidence)
     level, spread = (
         [
             float(compare_with_reference(oriented[[first]], oriented[second], test)[0])
@@ -408,14 +404,19 @@ def _pairs(
         ]
         for test in ("wilcoxon", "pitman-morgan")
     )
-    p_values = zip(*map(holm, ([each.p_value for each in found], level, spread)), strict=True)
+    p_values = zip(*map(holm, ([pair.p_value for pair in compared], level, spread)), strict=True)
     return tuple(
         ConfirmedPair(
             first,
             second,
-            sign * each.difference,
-            _oriented_back(each.interval, sign),
-            *map(float, adjusted),
+            sign * pair.difference,
+            _oriented_back(pair.interval, sign),
+            pair.p_value,
+            float(p_adjusted),
+            float(p_level),
+            float(p_spread),
         )
-        for (first, second), each, adjusted in zip(couples, found, p_values, strict=True)
+        for (first, second), pair, (p_adjusted, p_level, p_spread) in zip(
+            couples, compared, p_values, strict=True
+        )
     )

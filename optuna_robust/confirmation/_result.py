@@ -46,8 +46,9 @@ class ConfirmedModel:
         statistic: Name of the statistic that optimism compares: the criterion, or the mean if the
             search trained the model once.
         n_compared: Number of instances of which it compares it.
-        probability_best: Share of bootstrap samples of the instances in which it is the best of
-            those that violate constraints least; 0 for others.
+        probability_best: Probability that it is the best of those that violate constraints least
+            (:func:`~optuna_robust.comparison.probability_of_best`); models that are the same
+            share it. 0 for others.
         violation: By how much its fresh instances violate its constraints in all: of each the
             worst instance counts. 0 if it is feasible.
     """
@@ -68,14 +69,17 @@ class ConfirmedModel:
 class ConfirmedPair:
     """Two models on the same fresh instances.
 
-    p-values are two-sided, and Holm (1979) corrects each column of them for the number of pairs.
+    p-values are two-sided. ``p_value`` goes with ``interval`` and is of this pair alone; Holm
+    (1979) corrects the others, each of its kind, for the number of pairs.
 
     Attributes:
         first: Position of the one model.
         second: Position of the other.
         difference: Criterion of the first less that of the second, in the user's orientation.
-        interval: Paired bootstrap interval of the difference; NaN where there is no valid one.
-        p_value: Of an exchange test of the criterion.
+        interval: Interval of the difference; NaN where there is no valid one.
+        p_value: Of the difference (:func:`~optuna_robust.comparison.paired_criterion_test`): at
+            most ``1 - confidence`` where the interval leaves 0 out.
+        p_adjusted: The same, corrected for the number of pairs.
         p_level: Of Wilcoxon's signed ranks: do the losses lie elsewhere?
         p_spread: Of Pitman and Morgan: are they wider?
     """
@@ -85,6 +89,7 @@ class ConfirmedPair:
     difference: float
     interval: Interval
     p_value: float
+    p_adjusted: float
     p_level: float
     p_spread: float
 
@@ -196,10 +201,7 @@ class ConfirmationResult:
                         ConfirmedModel(**{**model, "interval": Interval(*model["interval"])})
                         for model in plain["models"]
                     ),
-                    "pairs": tuple(
-                        ConfirmedPair(**{**pair, "interval": Interval(*pair["interval"])})
-                        for pair in plain["pairs"]
-                    ),
+                    "pairs": tuple(_pair(pair) for pair in plain["pairs"]),
                     "losses": np.array(plain["losses"], dtype=np.float64),
                     "instance_numbers": tuple(plain["instance_numbers"]),
                     "failures": {
@@ -232,3 +234,9 @@ class ConfirmationResult:
         """
         with open_hdf5(path, _FORMAT) as file:
             return cls.from_dict(json.loads(file["result"].asstr()[()]))
+
+
+def _pair(plain: Mapping[str, Any]) -> ConfirmedPair:
+    # A result of version 0.1.0 has the corrected p-value only.
+    adjusted = {"p_adjusted": plain["p_value"], **plain}
+    return ConfirmedPair(**{**adjusted, "interval": Interval(*plain["interval"])})

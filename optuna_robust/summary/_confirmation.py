@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import math
+
+import numpy as np
 
 from optuna_robust.comparison import Interval
 from optuna_robust.confirmation import ConfirmationResult
@@ -52,8 +55,10 @@ def confirmation_parts(
         parts += [
             "Differences, the first model less the second:",
             _confirmed_pairs(result),
-            "p-values are two-sided and Holm-adjusted: p of the criterion, p level of Wilcoxon's "
-            "signed ranks, p spread of Pitman and Morgan.",
+            "p-values are two-sided. p is that of the difference and its interval; the others are "
+            "Holm-adjusted: p adjusted of the difference, p level of Wilcoxon's signed ranks, "
+            "p spread of Pitman and Morgan.",
+            *_not_told_apart(result),
         ]
     if result.stopped_early:
         parts.append(f"Stopped early: {n_instances} instances made the order clear.")
@@ -199,15 +204,54 @@ def _confirmed_pairs(result: ConfirmationResult) -> Table:
             f"{pair.first + 1} - {pair.second + 1}",
             number(_sign(result) * pair.difference, 3),
             _interval_text(pair.interval, 3, sign=_sign(result)),
-            *map(_p_value, (pair.p_value, pair.p_level, pair.p_spread)),
+            *map(_p_value, (pair.p_value, pair.p_adjusted, pair.p_level, pair.p_spread)),
         )
         for pair in result.pairs
     ]
     return Table(
-        ("models", f"difference in {_criterion(result)}", "interval", "p", "p level", "p spread"),
+        (
+            "models",
+            f"difference in {_criterion(result)}",
+            "interval",
+            "p",
+            "p adjusted",
+            "p level",
+            "p spread",
+        ),
         tuple(rows),
         frozenset({"models", "interval"}),
     )
+
+
+def _not_told_apart(result: ConfirmationResult) -> list[str]:
+    """Return a sentence on the models that the best one is not shown to differ from, if any."""
+    alpha = 1.0 - result.confidence
+    others = [
+        pair.first + pair.second - result.best_index
+        for pair in result.pairs
+        if result.best_index in (pair.first, pair.second) and not pair.p_adjusted <= alpha
+    ]
+    if not others:
+        return []
+    same = [
+        other
+        for other in others
+        if np.array_equal(result.losses[other], result.losses[result.best_index])
+    ]
+    told = (
+        f"No difference in {_criterion(result)} can be shown between the best, model "
+        f"{result.best_index + 1}, and {_models(others)} (p adjusted > {alpha:.2g})."
+    )
+    if same:
+        told += f" The losses of {_models(same)} are the same as those of the best."
+    return [told]
+
+
+def _models(positions: Sequence[int]) -> str:
+    names = [str(position + 1) for position in positions]
+    if len(names) == 1:
+        return f"model {names[0]}"
+    return f"models {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _p_value(p: float) -> str:

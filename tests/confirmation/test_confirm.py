@@ -353,18 +353,19 @@ def test_values_and_intervals_are_those_of_the_comparison(direction: str, criter
 
 
 @pytest.mark.parametrize(
-    ("criterion", "n_instances", "is_there"),
+    ("criterion", "n_instances", "of_models", "of_pairs"),
     [
-        ("mean", 10, True),
-        ("mean", 9, False),
-        ("max", 12, False),
-        ("min", 12, False),
-        ("cvar", 12, False),
-        ("q3", 12, True),
+        ("mean", 10, True, True),
+        ("mean", 9, False, True),
+        ("mean", 4, False, False),
+        ("max", 12, False, False),
+        ("min", 12, False, False),
+        ("cvar", 12, False, True),
+        ("q3", 12, True, True),
     ],
 )
 def test_there_are_no_intervals_where_they_would_not_be_valid(
-    criterion: str, n_instances: int, is_there: bool
+    criterion: str, n_instances: int, of_models: bool, of_pairs: bool
 ) -> None:
     result = confirm(
         ordinary_study({0.2: 4.0, 0.4: 5.0}),
@@ -372,8 +373,9 @@ def test_there_are_no_intervals_where_they_would_not_be_valid(
         n_instances=n_instances,
         criterion=criterion,
     )
-    intervals = [result.models[0].interval, result.models[1].interval, result.pairs[0].interval]
-    assert np.isnan(intervals).tolist() == [[not is_there] * 2] * 3
+    intervals = [model.interval for model in result.models]
+    assert np.isnan(intervals).tolist() == [[not of_models] * 2] * 2
+    assert np.isnan(result.pairs[0].interval).tolist() == [not of_pairs] * 2
     assert all(math.isfinite(model.value) for model in result.models)
 
 
@@ -400,7 +402,7 @@ def test_of_tied_models_the_better_in_the_search_is_the_best() -> None:
         ordinary_study({0.2: 1.0, 0.6: 2.0, 0.4: 3.0}), tabled(tables), n_instances=10
     )
     assert result.best_params == {"x": 0.6}
-    assert [model.probability_best for model in result.models] == [0.0, 1.0, 0.0]
+    assert [model.probability_best for model in result.models] == [0.0, 0.5, 0.5]
 
 
 def test_identical_losses_are_told_and_are_not_the_most_stable() -> None:
@@ -428,7 +430,7 @@ def test_pairs_are_compared_as_the_comparison_does(direction: str) -> None:
     couples = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     assert [(pair.first, pair.second) for pair in result.pairs] == couples
     oriented = sign * result.losses
-    p_values: dict[str, list[float]] = {"p_value": [], "p_level": [], "p_spread": []}
+    p_values: dict[str, list[float]] = {"p_adjusted": [], "p_level": [], "p_spread": []}
     for pair in result.pairs:
         x, y = oriented[pair.first], oriented[pair.second]
         found = paired_criterion_test(x, y, "q3+iqr", confidence=0.8)
@@ -437,7 +439,9 @@ def test_pairs_are_compared_as_the_comparison_does(direction: str) -> None:
         assert pair.difference == pytest.approx(first.value - second.value)
         assert sorted(pair.interval) == sorted(sign * end for end in found.interval)
         assert pair.interval.low < pair.interval.high
-        p_values["p_value"].append(found.p_value)
+        assert pair.p_value == found.p_value
+        assert (pair.p_value <= 0.2) == (pair.interval.low > 0.0 or pair.interval.high < 0.0)
+        p_values["p_adjusted"].append(found.p_value)
         for column, test in (("p_level", "wilcoxon"), ("p_spread", "pitman-morgan")):
             p_values[column].append(float(compare_with_reference([x], y, test)[0]))
     for column, plain in p_values.items():
@@ -498,7 +502,7 @@ def test_it_goes_on_while_the_order_is_not_clear() -> None:
 
 
 def test_it_looks_every_five_instances() -> None:
-    results = [with_gap(1.2, stop_early=True, n_instances=22, seed=seed) for seed in range(8)]
+    results = [with_gap(0.9, stop_early=True, n_instances=22, seed=seed) for seed in range(8)]
     found = {len(result.instance_numbers) for result in results}
     assert found <= {10, 15, 20, 22}
     assert len(found) > 2
