@@ -71,3 +71,30 @@ def test_a_best_model_without_a_value_is_not_recommended(value: float) -> None:
     parts = confirmation_parts(replace(result, models=models), "q3+iqr")
     assert str(parts[-1]).startswith("No confirmed model is usable: even the best, trial ")
     assert str(confirmation_parts(result, "q3+iqr")[-1]).startswith("Best: trial ")
+
+
+def test_it_says_which_models_are_not_told_apart() -> None:
+    """A hyperparameter without effect, and one with a large one."""
+
+    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+        trial.suggest_categorical("unused", [0, 1, 2])
+        return trial.suggest_float("x", 0, 9) + float(instance.rng.normal())
+
+    study = optuna.create_study()
+    for x, unused in ((0.0, 0), (0.0, 1), (0.0, 2), (9.0, 0)):
+        study.enqueue_trial({"x": x, "unused": unused})
+    study.optimize(opr.MultiInstanceObjective(objective, 4), n_trials=4)
+    result = opr.confirm(study, objective, n_models=4, n_instances=10)
+    chances = [model.probability_best for model in result.models]
+    assert chances == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0], abs=1e-6)
+    text = [part for part in confirmation_parts(result, None) if isinstance(part, str)]
+    assert (
+        "No difference in Q3 + IQR can be shown between the best, model 1, and models 2 and 3 "
+        "(p adjusted > 0.05). The losses of models 2 and 3 are the same as those of the best."
+    ) in text
+    study = optuna.create_study()
+    for x in (0.0, 9.0):
+        study.enqueue_trial({"x": x, "unused": 0})
+    study.optimize(opr.MultiInstanceObjective(objective, 4), n_trials=2)
+    result = opr.confirm(study, objective, n_models=2, n_instances=10)
+    assert not any("No difference" in str(part) for part in confirmation_parts(result, None))
