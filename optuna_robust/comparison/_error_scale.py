@@ -12,9 +12,9 @@ from optuna_robust.criteria import FloatArray
 # Factors with which a difference of normal losses over its standard error exceeds the 97.5 %
 # quantile of Student's t in about 5 % of all cases, by simulation, at these numbers of instances:
 # a compromise between models that vary alike and one twice as much as the other. First for models
-# whose noise is their own, then for models that have nearly all of it in common. Between numbers of
-# instances they are linear in 1 / sqrt(n), and between kinds of noise in the squared rank
-# correlation. ``python -m benchmarks confirm-levels`` shows the coverage that they give.
+# whose noise is their own, then for models that have nearly all of it in common. Between these
+# they are linear in the squared rank correlation, and between numbers of instances in 1 / sqrt(n).
+# ``python -m benchmarks confirm-levels`` shows the coverage that they give.
 _KNOTS = np.array([5.0, 7.0, 9.0, 12.0, 20.0, 30.0, 51.0, 100.0])
 _SCALES = {
     "median": (
