@@ -76,7 +76,12 @@ def test_spreads_are_positive_in_every_print() -> None:
     best = confirmed.models[confirmed.best_index]
     low, high = -best.interval.high, -best.interval.low
     assert f"std={-best.value:.6g} [{low:.6g}, {high:.6g}]" in repr(confirmed)
-    selected = opr.robust_select(accuracy, study, criterion="std", n_instances=4)
+    selected = opr.robust_select(
+        accuracy, study, criterion="std", rule="halving", n_instances=4, n_warmup_instances=1
+    )
+    reasons = [reason for _, reason in selected.removals.values()]
+    assert reasons
+    assert not any("-" in reason for reason in reasons)
     assert f"std={-selected.best_value:.6g} of" in repr(selected)
 
 

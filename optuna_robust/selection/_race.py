@@ -19,6 +19,7 @@ from optuna_robust.constraints import least_violating
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
+from optuna_robust.criterion_names import shown_sign
 from optuna_robust.elimination import Decision
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Job
@@ -221,6 +222,7 @@ class Race:
         else:
             self._preference = -chances
         sign = self._options.sign
+        sign *= shown_sign(self._options.criterion, "maximize" if sign < 0 else "minimize")
         removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())
         self.alive = self._enough(contenders, decision, removed)
         if decision.next_models and not self._due(self.alive):

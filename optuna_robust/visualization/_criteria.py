@@ -167,7 +167,8 @@ def _get_criteria_plot(info: _CriteriaInfo) -> go.Figure:
                 },
                 hovertext=[
                     f"{each.name} {_style.number(float(value))}<br>{share:.1%} of "
-                    f"{info.n_compared} {info.noun}s, n = {info.n_instances} instances"
+                    f"{counted(info.n_compared, info.noun)}, "
+                    f"n = {counted(info.n_instances, 'instance')}"
                     for share, value in zip(shares, values, strict=True)
                 ],
                 hoverinfo="text",

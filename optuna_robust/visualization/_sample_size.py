@@ -15,6 +15,7 @@ from optuna_robust.arguments import check_choice
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.visualization import _style
+from optuna_robust.wording import counted
 
 
 _TITLE = "Sample size"
@@ -230,6 +231,6 @@ def _size_hover(info: _SampleSizeInfo, curve: _SizeCurve, i: int) -> str:
             f"{_style.escaped(info.size_name)}: {curve.sizes[i]:,.10g}".replace(",", " "),
             f"median {_style.number(curve.medians[i])}",
             f"IQR {_style.number(curve.q3[i] - curve.q1[i])}",
-            f"n = {curve.n_instances[i]} instances{failed}",
+            f"n = {counted(curve.n_instances[i], 'instance')}{failed}",
         ]
     )

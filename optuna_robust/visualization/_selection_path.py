@@ -15,6 +15,7 @@ from optuna_robust.visualization._models import CriterionLike
 from optuna_robust.visualization._models import display_sign
 from optuna_robust.visualization._models import Models
 from optuna_robust.visualization._models import models_of
+from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
@@ -187,7 +188,8 @@ def _get_selection_path_plot(info: _SelectionPathInfo) -> go.Figure:
                 line={"color": color, "width": 3 if rank == 0 else 1.8},
                 marker={"size": 5},
                 hovertext=[
-                    f"{info.criterion} of {n} instances: {_style.number(value)}<br>{path.hover}"
+                    f"{info.criterion} of {counted(n, 'instance')}: {_style.number(value)}"
+                    f"<br>{path.hover}"
                     for n, value in zip(path.n_instances, path.values, strict=True)
                 ],
                 hoverinfo="text",
