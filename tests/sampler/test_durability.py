@@ -24,6 +24,10 @@ from tests.training_log import begin_script
 from tests.training_log import PATIENCE
 
 
+# The store was filled by the same objective, without the log.
+pytestmark = pytest.mark.filterwarnings("ignore:The search instances of experiment")
+
+
 N_INSTANCES = 4
 BUDGET = 24
 

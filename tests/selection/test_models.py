@@ -328,7 +328,8 @@ def test_a_model_that_ceases_to_fit_is_an_error_in_the_middle_of_a_run(on_failur
         robust_select(objective, models, on_failure=on_failure, store=store)
     n_done = len(store.instances())
     assert [each.state for each in store.instances()] == ["done"] * n_done
-    mended = robust_select(noisy, models, on_failure=on_failure, store=store)
+    with pytest.warns(UserWarning, match="were trained by the objective"):
+        mended = robust_select(noisy, models, on_failure=on_failure, store=store)
     assert mended.n_reused == n_done > 3
     assert mended.failures == {}
 

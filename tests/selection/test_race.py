@@ -31,6 +31,10 @@ from tests.selection.tables import found
 from tests.selection.tables import of_table
 
 
+# Interrupted objectives are the same ones, wrapped.
+pytestmark = pytest.mark.filterwarnings("ignore:The search instances of experiment")
+
+
 Calls = list[tuple[int, int]]
 
 

@@ -39,6 +39,10 @@ from tests.selection.tables import found
 from tests.selection.tables import of_table
 
 
+# Interrupted objectives are the same ones, wrapped.
+pytestmark = pytest.mark.filterwarnings("ignore:The search instances of experiment")
+
+
 examples = settings(derandomize=True, deadline=None, max_examples=25)
 few_examples = settings(derandomize=True, deadline=None, max_examples=8)
 

@@ -24,6 +24,10 @@ from optuna_robust.trials import worst_loss
 from tests.objectives import noisy
 
 
+# Interrupted objectives are the same ones, wrapped.
+pytestmark = pytest.mark.filterwarnings("ignore:The search instances of experiment")
+
+
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
 
 # The second model is the best; the third one fails once, the fourth one is pruned from inside.
