@@ -222,8 +222,9 @@ class Race:
         else:
             self._preference = -chances
         sign = self._options.sign
-        sign *= shown_sign(self._options.criterion, "maximize" if sign < 0 else "minimize")
-        removed.update((i, removal.describe(sign)) for i, removal in decision.removed.items())
+        direction = "maximize" if sign < 0 else "minimize"
+        shown = sign * shown_sign(self._options.criterion, direction)
+        removed.update((i, removal.describe(shown)) for i, removal in decision.removed.items())
         self.alive = self._enough(contenders, decision, removed)
         if decision.next_models and not self._due(self.alive):
             self._decide_at_the_end(decision, removed)

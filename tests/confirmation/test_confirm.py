@@ -851,7 +851,7 @@ def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) ->
         ({"criterion": 3}, TypeError, "criterion must be a name or a callable"),
         ({"confidence": 1.5}, ValueError, r"confidence must lie in \(0, 1\), but was 1.5"),
         ({"confidence": "95 %"}, TypeError, "confidence must be a number"),
-        ({"alpha": 0}, ValueError, r"alpha must lie in \(0, 1\), but was 0"),
+        ({"stop_early": True, "alpha": 0}, ValueError, r"alpha must lie in \(0, 1\), but was 0"),
         ({"on_failure": "x"}, ValueError, "on_failure='x' is unknown; choose one of worst"),
         ({"on_failure": ""}, ValueError, "on_failure='' is unknown"),
         ({"vary": "init"}, TypeError, "vary must be a sequence of names"),
