@@ -504,3 +504,65 @@ def test_who_is_left_is_ranked_among_those_that_are_left() -> None:
     decision = RaceRule(criterion="mean", n_instances=10).eliminate(losses, [1, 2, 3, 4, 5])
     assert decision.incumbent == 2
     assert 2 in decision.kept
+
+
+def test_models_that_are_the_same_share_a_race() -> None:
+    rng = np.random.default_rng(0)
+    rule = RaceRule(n_instances=20)
+    losses = np.tile(rng.normal(size=4), (4, 1))
+    for n_models in (2, 4):
+        decision = rule.eliminate(losses[:n_models])
+        assert decision.kept == (0,)
+        assert decision.next_models == ()
+        assert decision.probabilities is not None
+        assert decision.probabilities.tolist() == [decision.probabilities[0]] * n_models
+        for model, removal in decision.removed.items():
+            assert str(removal) == (
+                "race: no difference from model 0 can be shown, the losses of 4 instances are the "
+                "same"
+            ), model
+
+
+def test_copies_are_dropped_beside_other_models() -> None:
+    rng = np.random.default_rng(1)
+    losses = rng.normal(size=(6, 5))
+    losses[4] = losses[1]
+    alone = RaceRule(n_instances=20).eliminate(np.delete(losses, 4, axis=0))
+    decision = RaceRule(n_instances=20).eliminate(losses)
+    back = [0, 1, 2, 3, 5]
+    assert decision.kept == tuple(back[model] for model in alone.kept)
+    assert set(decision.removed) == {4, *(back[model] for model in alone.removed)}
+    assert decision.incumbent == back[alone.incumbent]
+    assert decision.scores[4] == decision.scores[1]
+    # Once out, a copy does not count against the others.
+    longer = np.hstack([losses, rng.normal(size=(6, 1))])
+    longer[4, 5] = np.nan
+    again = RaceRule(n_instances=20).eliminate(longer, [0, 1, 2, 3, 5])
+    alone = RaceRule(n_instances=20).eliminate(np.delete(longer, 4, axis=0))
+    assert again.kept == tuple(back[model] for model in alone.kept)
+    assert 4 not in again.removed
+
+
+def test_as_many_copies_stay_as_are_selected() -> None:
+    losses = np.tile(np.random.default_rng(0).normal(size=8), (5, 1))
+    decision = RaceRule(n_instances=20, n_select=2).eliminate(losses)
+    assert decision.kept == (0, 1)
+    assert decision.next_models == ()
+
+
+def test_losses_that_are_equal_by_chance_make_no_copies() -> None:
+    rounded = np.array([[0.1, 0.2, 0.1, 0.1]] * 2 + [[0.1, 0.2, 0.2, 0.1], [0.1, 0.1, 0.1, 0.2]])
+    constant = np.full((3, 8), 0.5)
+    few = np.tile(np.random.default_rng(0).normal(size=2), (4, 1))
+    differ = np.tile(np.random.default_rng(0).normal(size=8), (4, 1))
+    differ[:, -1] = range(4)
+    own = np.tile(np.random.default_rng(0).normal(size=8), (4, 1))
+    for losses, common in (
+        (rounded, True),
+        (constant, True),
+        (few, True),
+        (differ, True),
+        (own, False),
+    ):
+        decision = RaceRule(n_instances=20, common_instances=common).eliminate(losses)
+        assert not any("no difference" in str(each) for each in decision.removed.values())

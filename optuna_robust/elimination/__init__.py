@@ -28,7 +28,8 @@ from optuna_robust.elimination._halving import SequentialHalving
 from optuna_robust.elimination._incumbent_test import DIRECTED_PREFIX
 from optuna_robust.elimination._incumbent_test import IncumbentTest
 from optuna_robust.elimination._race import RaceRule
-from optuna_robust.elimination._race import UnlikelyBest
+from optuna_robust.elimination._removals import NoDifference
+from optuna_robust.elimination._removals import UnlikelyBest
 
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "EliminationRule",
     "Halving",
     "IncumbentTest",
+    "NoDifference",
     "RaceRule",
     "Removal",
     "SequentialHalving",

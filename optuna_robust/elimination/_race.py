@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from functools import cached_property
 import math
 from typing import Any
@@ -34,6 +35,9 @@ from optuna_robust.elimination._base import check_losses
 from optuna_robust.elimination._base import Decision
 from optuna_robust.elimination._base import model_indices
 from optuna_robust.elimination._base import Removal
+from optuna_robust.elimination._copies import find_copies
+from optuna_robust.elimination._copies import with_copies
+from optuna_robust.elimination._removals import UnlikelyBest
 
 
 # Probabilities are about sets of models on average. A set with a model just beyond the tolerance
@@ -53,27 +57,6 @@ _ALIKE = 0.01
 # Fewest models that get a second instance before anything is decided.
 _SMALLEST_PILOT = 6
 _FEWEST_LEADERS = 3
-
-
-@dataclass(frozen=True)
-class UnlikelyBest(Removal):
-    """Why a race dropped a model.
-
-    Attributes:
-        probability: That the model is within the tolerance of the best; what was lost with all
-            the models that were dropped is bounded by alpha.
-        tolerance: The tolerance.
-    """
-
-    probability: float
-    tolerance: float
-
-    def describe(self, sign: int = 1) -> str:
-        """Say it in a line."""
-        if self.probability > 0.5:  # as good as the best, as far as anybody can tell
-            return f"{self.rule}: no better than model {self.incumbent}"
-        best = f"within {self.tolerance:g} of the best" if self.tolerance > 0.0 else "the best"
-        return f"{self.rule}: {best} with probability {self.probability:.2g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +80,9 @@ class RaceRule:
     those that are less well known first. Before anything, a pilot of second instances tells the
     noise: models evenly spread over the ranks of their first loss, or those that are the best as
     far as the others' losses tell by their hyperparameters, and some leaders.
+
+    Models that are the same share their chances: of models with equal losses, as many as are
+    selected stay in, as soon as the losses are too many to be equal by chance.
 
     The best model is the one that would be the best if all had ``n_instances``. Probabilities are
     on average over sets of models, as told by :func:`~optuna_robust.comparison.fit_random_levels`.
@@ -205,6 +191,39 @@ class RaceRule:
                 f"{len(matrix)}."
             )
         models = model_indices(len(matrix), alive)
+        copies: dict[int, tuple[int, int]] = {}
+        if self.common_instances:
+            level = _SHARE_ON_THE_WAY * self.alpha / _HARDNESS
+            copies = find_copies(matrix, models, n_originals=self.n_select, level=level)
+        return self._without(copies, matrix, models) if copies else self._decide(matrix, models)
+
+    def _without(
+        self,
+        copies: Mapping[int, tuple[int, int]],
+        matrix: FloatArray,
+        models: npt.NDArray[np.intp],
+    ) -> Decision:
+        """Decide on models of which some are the same: copies are dropped."""
+        rows = np.setdiff1d(np.arange(len(matrix)), list(copies))
+        rule = replace(
+            self,
+            models=None if self.models is None else [self.models[row] for row in rows],
+            distributions=(
+                None if self.distributions is None else [self.distributions[row] for row in rows]
+            ),
+        )
+        alive = np.flatnonzero(np.isin(rows, models))
+        return with_copies(
+            rule._decide(matrix[rows], alive),
+            rows,
+            copies,
+            models,
+            name=self.name,
+            n_select=self.n_select,
+        )
+
+    def _decide(self, matrix: FloatArray, models: npt.NDArray[np.intp]) -> Decision:
+        """Decide on models of which no two are the same."""
         criterion = get_criterion(self.criterion)
         open_ = models[np.isnan(matrix[models]).any(axis=1)]
         if matrix.shape[1] < self.n_instances:

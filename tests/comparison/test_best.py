@@ -241,3 +241,10 @@ def test_a_model_far_ahead_is_not_lost_between_grid_points():
     assert contest.probabilities()[17] == pytest.approx(best, abs=0.02)
     order = np.append(np.delete(np.arange(300), 17), 17)
     assert contest.risks(order)[-2] == pytest.approx(1.0 - best, abs=0.02)
+
+
+@pytest.mark.parametrize("std", [0.0, 0.5])
+def test_models_that_are_the_same_share_probabilities(std):
+    contest = Contest(normals([1.0, 1.0, 1.0, 9.0], [std, std, std, std]))
+    expected = [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0]
+    np.testing.assert_allclose(contest.probabilities_of_best(), expected, atol=0.01)

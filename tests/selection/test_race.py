@@ -718,3 +718,20 @@ def test_a_progress_bar_is_shown_when_asked(
     if asked:
         assert f"{result.n_trainings} instances" in shown.err
         assert "1 models left" in shown.err
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_race_among_identical_models_ends_soon(direction: str) -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        trial.suggest_int("max_depth", 5, 8)
+        return float(instance.rng.normal())
+
+    for tolerance in (0.0, 0.1):
+        result = robust_select(
+            objective,
+            {"max_depth": [5, 6, 7, 8]},
+            tolerance=tolerance,
+            direction=direction,
+        )
+        assert result.n_trainings <= 20
+        assert result.best_params == {"max_depth": 5}
