@@ -385,7 +385,7 @@ def _confirmed(
 
 
 def _oriented_back(interval: Interval, sign: int) -> Interval:
-    return interval if sign > 0 else Interval(-interval.high, -interval.low)
+    return interval if sign > 0 else Interval(0.0 - interval.high, 0.0 - interval.low)  # no -0.0
 
 
 def _pairs(
@@ -409,7 +409,7 @@ def _pairs(
         ConfirmedPair(
             first,
             second,
-            sign * pair.difference,
+            0.0 + sign * pair.difference,  # no -0.0
             _oriented_back(pair.interval, sign),
             pair.p_value,
             float(p_adjusted),

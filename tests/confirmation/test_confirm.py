@@ -454,6 +454,17 @@ def test_pairs_are_compared_as_the_comparison_does(direction: str) -> None:
 
 
 @both_directions
+def test_a_model_does_not_differ_from_its_copy(direction: str) -> None:
+    losses = normal(12)
+    study = ordinary_study({0.2: 1.0, 0.4: 2.0}, direction=direction)
+    result = confirm(study, tabled({0.2: losses, 0.4: losses}), n_instances=12)
+    (pair,) = result.pairs
+    assert [str(each) for each in (pair.difference, *pair.interval)] == ["0.0"] * 3
+    assert (pair.p_value, pair.p_adjusted) == (1.0, 1.0)
+    assert [model.probability_best for model in result.models] == [0.5, 0.5]
+
+
+@both_directions
 def test_interval_of_a_clear_difference_lies_on_its_side(direction: str) -> None:
     losses = normal(2, 12)
     study = ordinary_study({0.2: 1.0, 0.4: 2.0}, direction=direction)
