@@ -95,7 +95,7 @@ PRESETS: Mapping[Preset, Numbers] = {
 }
 # Where a task has numbers of its own: trainings, instances, seeds, arms …
 _OF_TASKS: Mapping[tuple[str, Preset], Mapping[str, Any]] = {
-    ("digits", "quick"): {"trainings": 200, "confirmations": 30, "seeds": 12},
+    ("digits", "quick"): {"trainings": 200, "confirmations": 30, "seeds": 10},
     ("cartpole", "standard"): {"seeds": 20, "arms": ("nas", "nas-retrained", "robust")},
 }
 

@@ -272,7 +272,7 @@ def test_presets_are_what_was_promised():
     assert [preset.confirmations for preset in PRESETS.values()] == [15, 50, 100]
     assert [preset.seeds for preset in PRESETS.values()] == [8, 10, 20]
     assert numbers_of("energy", "quick") == PRESETS["quick"]
-    assert numbers_of("digits", "quick").seeds == 12
+    assert numbers_of("digits", "quick").seeds == 10
     assert numbers_of("cartpole", "standard").seeds == 20
     assert set(PRESETS["standard"].arms) >= {"nas", "nas-retrained", "robust", "robust-select"}
     assert PRESETS["paper"].arms == ARMS
