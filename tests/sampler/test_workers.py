@@ -180,7 +180,8 @@ def test_workers_that_are_killed(kind: str, tmp_path: Path) -> None:
         assert worker.returncode == 0, errors
     run(study, log.path, 40)  # buries what was left last
     trials = study.trials
-    assert all(trial.state.is_finished() for trial in trials)
+    # Killed between Optuna's trial and its first attribute, nobody knows whose it was.
+    assert all(trial.state.is_finished() or not trial.user_attrs for trial in trials)
     assert n_spent_by(trials) >= 40
     assert len(study.best_trial.user_attrs["robust:losses"]) == N_INSTANCES
     twice = sum(n - 1 for (_, number), n in log.count("end").items() if number > 0)
