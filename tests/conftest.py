@@ -23,9 +23,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What goes through Optuna's logging."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
     optuna.logging.enable_propagation()
     yield caplog
     optuna.logging.disable_propagation()
+    optuna.logging.set_verbosity(verbosity)
 
 
 POSTGRESQL_URL = "OPTUNA_ROBUST_POSTGRESQL_URL"

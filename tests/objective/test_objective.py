@@ -332,7 +332,7 @@ def test_a_trial_without_a_value_is_stopped() -> None:
         n_trials=1,
     )
     assert study.trials[0].state == TrialState.PRUNED
-    assert "q3+iqr" in study.trials[0].user_attrs["robust:stopped"]
+    assert "Q3 + IQR" in study.trials[0].user_attrs["robust:stopped"]
 
 
 def test_trial_pruned_inside_ends_the_trial_as_pruned() -> None:

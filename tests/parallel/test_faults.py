@@ -29,7 +29,11 @@ from tests.training_log import wait_for_end
 from tests.training_log import wait_until
 
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="sends signals"),
+    # Objectives that go on are the same ones, but for the time that they take.
+    pytest.mark.filterwarnings("ignore:The search instances of experiment"),
+]
 
 # Selects with two workers; what it found stands in a file then.
 SELECT = """

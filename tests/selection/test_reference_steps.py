@@ -117,7 +117,7 @@ def test_reference_steps_are_reproduced_by_robust_select(
         rule=case["test"] or "halving",
         n_warmup_instances=warmup,
         n_instances=table.shape[1],
-        alpha=case.get("alpha", 0.05),
+        alpha=None if case["test"] is None else case["alpha"],
     )
     steps = [
         (step.step, len(step.kept), step.incumbent, list(step.kept))
