@@ -269,6 +269,11 @@ def is_given_up(trial: FrozenTrial) -> bool:
     return bool(reason) and _BY_PRUNER.fullmatch(str(reason)) is None
 
 
+def is_constraint(system_attr: str) -> bool:
+    """Tell whether a system attribute of a trial holds a constraint, or all that were computed."""
+    return system_attr == "constraints" or system_attr.startswith(_CONSTRAINT)
+
+
 def named_constraints(trial: FrozenTrial) -> dict[str, float]:
     """Return the constraints that an objective set, not those that a sampler computed."""
     attrs = trial.system_attrs

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from optuna_robust.trials import CONTINUES
 from optuna_robust.trials import INTERRUPTED
+from optuna_robust.trials import is_constraint
 from optuna_robust.trials import PREFIX
 from optuna_robust.trials import WORKER
 
@@ -116,7 +117,11 @@ def _left_by(dead: FrozenTrial, found: dict[int, FrozenTrial]) -> FrozenTrial:
         user_attrs={
             key: value for key, value in merged("user_attrs").items() if not key.startswith(PREFIX)
         },
-        system_attrs=merged("system_attrs"),  # what samplers and pruners know about it
+        # What samplers and pruners know about it. It got its constraints when it was interrupted,
+        # and Optuna would keep those: instances that are still to come may violate others.
+        system_attrs={
+            key: value for key, value in merged("system_attrs").items() if not is_constraint(key)
+        },
     )
 
 

@@ -378,3 +378,27 @@ def test_a_trial_that_ctrl_c_ended_is_continued() -> None:
     assert second.user_attrs["robust:continues"] == 0
     assert second.user_attrs["robust:n_reused"] == 3
     assert len(trained) == len(set(trained)) == 10
+
+
+@pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_trial_that_ctrl_c_ended_gets_constraints_of_all_its_instances() -> None:
+    stops = [True]
+
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        trial.set_constraint("memory", -1.0 if instance.number < 2 else 1.0)
+        if instance.number == 2 and stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        return x + float(instance.rng.normal())
+
+    study = study_of()
+    wrapped = MultiInstanceObjective(objective, 4, store=InstanceStore())
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(wrapped, n_trials=1)
+    study.optimize(wrapped, n_trials=1)
+
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert study.trials[1].user_attrs["robust:n_reused"] == 2
+    assert study.trials[1].constraints == {"memory": 1.0}
