@@ -18,6 +18,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
 from optuna_robust.criteria import FloatArray
+from optuna_robust.evaluation import canonical_params
 from optuna_robust.trials import violation_of
 
 
@@ -113,16 +114,16 @@ class ComputedConstraints:
         """
         if self._function is None or outcome.loss is None:
             return ()
-        known = {**distributions, **outcome.distributions}
         trial = create_trial(
-            value=outcome.loss,
-            params=dict(params),
-            distributions={
-                name: known.get(name, CategoricalDistribution([value]))
-                for name, value in params.items()
-            },
-            user_attrs={**earlier_attrs, **outcome.user_attrs},
+            value=outcome.loss, user_attrs={**earlier_attrs, **outcome.user_attrs}
         )
+        known = {**distributions, **outcome.distributions}
+        # Given to create_trial, an enqueued value that lies outside its range would be refused.
+        trial.distributions = {
+            name: known.get(name, CategoricalDistribution([value]))
+            for name, value in params.items()
+        }
+        trial.params = canonical_params(params, trial.distributions)
         try:
             constraints = tuple(map(float, self._function(trial)))
         except Exception as error:

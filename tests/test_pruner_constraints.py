@@ -149,6 +149,23 @@ def test_a_sampler_computes_constraints_of_the_worst_instance() -> None:
 
 @pytest.mark.filterwarnings("ignore:`?constraints_func", "ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore:Fixed parameter x with value 1.2 is out of range")
+def test_constraints_are_computed_of_an_enqueued_value_out_of_range() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        return trial.suggest_float("x", 0, 1) + float(instance.rng.normal())
+
+    sampler = optuna.samplers.TPESampler(
+        seed=0, constraints_func=lambda trial: (trial.params["x"] - 1.0,)
+    )
+    study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial({"x": 1.2})
+    study.optimize(MultiInstanceObjective(objective, 2), n_trials=2)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+    assert study.trials[0].user_attrs["robust:violation"] == pytest.approx(0.2)
+
+
+@pytest.mark.filterwarnings("ignore:`?constraints_func", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_constraints_that_cannot_be_computed_of_an_instance_warn() -> None:
     sampler = optuna.samplers.TPESampler(
         seed=0, constraints_func=lambda trial: (trial.intermediate_values[1] - 9.0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -17,6 +18,7 @@ import pytest
 from optuna_robust import confirm
 from optuna_robust import ConfirmationResult
 from optuna_robust import Instance
+from optuna_robust import MultiInstanceObjective
 from optuna_robust import robust_select
 
 
@@ -119,6 +121,28 @@ def test_constraints_that_the_studys_sampler_computes_count() -> None:
     result = confirm(study_of([0.1, 0.6, 0.7], sampler=sampler), objective, n_instances=10)
     assert result.best_params == {"x": 0.6}
     assert result.models[0].violation == pytest.approx(0.4)
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_constraints_are_computed_of_tuples_from_a_database(tmp_path: Path) -> None:
+    sizes: tuple[Any, ...] = ((8,), (16, 16), (32,))
+
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        layers = trial.suggest_categorical("layers", sizes)
+        return sum(layers) + float(instance.rng.normal())
+
+    def constraints_func(trial: optuna.trial.FrozenTrial) -> tuple[float]:
+        return (1.5 - len(trial.params["layers"]),)
+
+    study = optuna.create_study(
+        storage=f"sqlite:///{tmp_path / 'study.db'}",
+        sampler=optuna.samplers.TPESampler(constraints_func=constraints_func),
+    )
+    for layers in sizes:
+        study.enqueue_trial({"layers": layers})
+    study.optimize(MultiInstanceObjective(objective, 2), n_trials=3)
+    assert confirm(study, objective, n_instances=4).best_params["layers"] == [16, 16]
+    assert robust_select(objective, study, n_instances=4).best_params["layers"] == [16, 16]
 
 
 @pytest.mark.parametrize("by", ["set_constraint", "constraints_func"])
