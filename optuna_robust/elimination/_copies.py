@@ -58,12 +58,17 @@ def with_copies(
     decision: Decision,
     rows: npt.NDArray[np.intp],
     copies: Mapping[int, tuple[int, int]],
+    losses: FloatArray,
     alive: npt.NDArray[np.intp],
     *,
     name: str,
     n_select: int,
 ) -> Decision:
-    """Return a decision on all models, of which copies are dropped.
+    """Return a decision on all models, of which copies wait until the others are decided on.
+
+    What seldom happens, such as a diverging training, may tell a copy from its original later. So
+    copies stay, but get no instances, until the race would be over. Those that then have fewer
+    instances than their original get them, and are dropped only if they are still the same.
 
     Args:
         decision:
@@ -72,6 +77,8 @@ def with_copies(
             Indices of these models among all.
         copies:
             What :func:`find_copies` returned.
+        losses:
+            Of all models.
         alive:
             Indices of the models that are still in.
         name:
@@ -79,7 +86,7 @@ def with_copies(
         n_select:
             How many models are selected.
     """
-    n_models = len(rows) + len(copies)
+    n_models = len(losses)
     scores, probabilities = np.full((2, n_models), np.nan)
     scores[rows] = decision.scores
     if len(rows) == 1:
@@ -91,22 +98,27 @@ def with_copies(
         int(rows[row]): replace(removal, incumbent=int(rows[removal.incumbent]))
         for row, removal in decision.removed.items()
     }
-    for copy, (original, n_equal) in copies.items():
-        probabilities[copy] = probabilities[original]
-        if copy in alive:
-            scores[copy] = scores[original]
+    n_trained = np.count_nonzero(~np.isnan(losses), axis=1)
+    waiting = {copy: copies[copy] for copy in copies if copy in alive}
+    behind = [
+        copy for copy, (original, _) in waiting.items() if n_trained[copy] < n_trained[original]
+    ]
+    next_models = tuple(int(rows[row]) for row in decision.next_models or ())
+    if len(decision.kept) <= n_select:  # nothing is left to tell apart
+        next_models = ()
+    for copy, (original, n_equal) in waiting.items():
+        probabilities[copy], scores[copy] = probabilities[original], scores[original]
+        if not next_models and copy not in behind:
             removed[copy] = NoDifference(
                 name, float(scores[copy]), math.nan, None, incumbent, original, n_equal
             )
-    kept = tuple(int(rows[row]) for row in decision.kept)
-    next_models = tuple(int(rows[row]) for row in decision.next_models or ())
     return Decision(
-        kept,
+        tuple(int(model) for model in alive if model not in removed),
         dict(sorted(removed.items())),
         incumbent,
         scores,
         np.full(n_models, np.nan),
-        () if len(kept) <= n_select else next_models,  # nothing is left to tell apart
+        next_models or tuple(behind),
         probabilities,
     )
 

@@ -203,7 +203,7 @@ class RaceRule:
         matrix: FloatArray,
         models: npt.NDArray[np.intp],
     ) -> Decision:
-        """Decide on models of which some are the same: copies are dropped."""
+        """Decide on models of which some are the same: copies wait for the others."""
         rows = np.setdiff1d(np.arange(len(matrix)), list(copies))
         rule = replace(
             self,
@@ -217,6 +217,7 @@ class RaceRule:
             rule._decide(matrix[rows], alive),
             rows,
             copies,
+            matrix,
             models,
             name=self.name,
             n_select=self.n_select,
