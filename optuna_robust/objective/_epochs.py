@@ -53,29 +53,47 @@ class EpochHistory:
         self._lock = threading.Lock()
         self._read: dict[int, int] = {}
         # By the trial that a model began with and the instance's number; the newest last.
-        self._instances: dict[tuple[int, int], PastInstance] = {}
+        self._feasible: dict[tuple[int, int], PastInstance] = {}
+        self._infeasible: dict[tuple[int, int], PastInstance] = {}
 
     def past(self, study: Study) -> tuple[PastInstance, ...]:
-        """Return the instances that one that begins is compared with."""
+        """Return the instances that one that begins is compared with.
+
+        They are those of feasible models; those of infeasible ones only if there are no others.
+        """
         finished = (TrialState.COMPLETE, TrialState.PRUNED)
         with self._lock:
             for trial in study.get_trials(deepcopy=False, states=finished):
                 if trial.number not in self._read:
                     self._add(trial)
-            newest = list(reversed(self._instances.items()))[:_MOST_INSTANCES]
-            n_points = accumulate(len(each.curve) for _, each in newest)
-            n_kept = sum(1 for _ in takewhile(lambda n: n <= _MOST_POINTS, n_points))
-            self._instances = dict(reversed(newest[:n_kept]))
-            return tuple(self._instances.values())
+            self._feasible = _newest(self._feasible)
+            self._infeasible = _newest(self._infeasible)
+            return tuple((self._feasible or self._infeasible).values())
 
     def _add(self, trial: FrozenTrial) -> None:
         """Add the instances of a trial, which may have those of the one that it goes on with."""
         before = trial.user_attrs.get(trials.CONTINUES, trial.number)
         first = self._read[trial.number] = self._read.get(before, before)
+        instances = self._feasible
+        if trials.violation_so_far(trial) > 0.0:
+            instances = self._infeasible
+            # Its earlier instances did not show it.
+            for key in [key for key in self._feasible if key[0] == first]:
+                instances[key] = self._feasible.pop(key)
         if trials.LEARNING_CURVES not in trial.user_attrs:
             return
         for instance, past in _instances_of(trial, self._n_instances, self._sign):
-            self._instances.setdefault((first, instance), past)
+            instances.setdefault((first, instance), past)
+
+
+def _newest(
+    instances: dict[tuple[int, int], PastInstance],
+) -> dict[tuple[int, int], PastInstance]:
+    """Return as many of the newest instances as one is compared with."""
+    newest = list(reversed(instances.items()))[:_MOST_INSTANCES]
+    n_points = accumulate(len(each.curve) for _, each in newest)
+    n_kept = sum(1 for _ in takewhile(lambda n: n <= _MOST_POINTS, n_points))
+    return dict(reversed(newest[:n_kept]))
 
 
 def _instances_of(

@@ -381,3 +381,22 @@ def test_what_is_compared_is_bounded() -> None:
     assert kept["steps"][0] == 0
     assert kept["steps"][-1] == 4999
     assert max(map(len, kept["values"].values())) <= 200
+
+
+@pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", ["median", "percentile", "halving"])
+def test_infeasible_models_do_not_stop_feasible_ones(name: str) -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_constraint("memory", 0.5 - x if instance.number else -1.0)
+        return epochs(trial, instance)
+
+    study = new_study()
+    for x in (0.0, 0.1, 0.2, 0.3, 0.7, 0.65, 0.6, 0.8):
+        study.enqueue_trial({"x": x})
+    search(objective, study=study, instance_pruner=PRUNERS[name]())
+    found = pruned(study)
+    assert found[3]  # there was no feasible one yet
+    assert found[5:7] == [[], []]
+    assert found[7]
