@@ -135,6 +135,13 @@ def test_a_rule_of_the_users_own() -> None:
         opr.robust_select(never, MODELS, rule=FirstStays(), alpha=0.1)
 
 
+def test_what_a_rule_of_the_users_own_leaves_open_is_the_selections() -> None:
+    rule = FirstStays()
+    rule.criterion = None  # type: ignore[attr-defined]
+    result = opr.robust_select(noisy, MODELS, rule=rule, criterion="mean", n_instances=3)
+    assert result.criterion == "mean"
+
+
 # --- the pruner, confirm -------------------------------------------------------------------------
 
 

@@ -191,7 +191,9 @@ def _check_agreement(rule: EliminationRule, options: Mapping[str, Any]) -> None:
         ValueError: If it does not.
     """
     for name, value in options.items():
-        own = getattr(rule, name, value)
+        own = getattr(rule, name, None)
+        if own is None:
+            continue
         if name == "criterion":
             own = get_criterion(own)
         if own != value:
