@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution
 from optuna.distributions import distribution_to_json
+from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
 from optuna.distributions import json_to_distribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import create_trial
@@ -134,9 +136,20 @@ class SelectionTrials:
         """Return what the objective suggested from; else what suits the values that there are."""
         known = self._known(model)
         return {
-            name: self._as_kept(known[name] if name in known else self._suitable(name, value))
+            name: self._as_kept(self._that_gives(name, value, known.get(name)))
             for name, value in self._models.params[model].items()
         }
+
+    def _that_gives(
+        self, name: str, value: Any, known: BaseDistribution | None
+    ) -> BaseDistribution:
+        """Return the known distribution of a value, wider if the value was enqueued outside it."""
+        if known is None:
+            return self._suitable(name, value)
+        if can_give(known, value):
+            return known
+        wider = _widened(known, value)
+        return self._suitable(name, value) if wider is None else wider
 
     def _as_kept(self, distribution: BaseDistribution) -> BaseDistribution:
         """Return a distribution as the storage gives it back, where a tuple may be a list.
@@ -173,3 +186,15 @@ class SelectionTrials:
             if name in params:
                 values.setdefault(canonical_json({name: params[name]}), params[name])
         return [*distributions, CategoricalDistribution(tuple(values.values()))]
+
+
+def _widened(distribution: BaseDistribution, value: Any) -> BaseDistribution | None:
+    """Return a distribution of the same kind that can give a value, too; None: there is none."""
+    if not isinstance(distribution, (FloatDistribution, IntDistribution)):
+        return None
+    low, high = min(distribution.low, value), max(distribution.high, value)
+    try:  # without a step, on which the value may not lie
+        wider = type(distribution)(low, high, log=distribution.log)
+    except ValueError:  # a logarithm of zero
+        return None
+    return wider if can_give(wider, value) else None

@@ -212,6 +212,30 @@ def test_the_study_of_the_models_gives_the_distributions(study: optuna.Study) ->
     }
 
 
+@pytest.mark.filterwarnings("ignore:Fixed parameter .* is out of range")
+@pytest.mark.parametrize("in_database", [False, True])
+def test_enqueued_values_out_of_range_widen_the_distributions(
+    in_database: bool, tmp_path: Path
+) -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        x = trial.suggest_float("x", 0, 1, step=0.5)
+        n = trial.suggest_int("n", 1, 8, log=True)
+        return x + n + float(instance.rng.normal())
+
+    source = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    source.enqueue_trial({"x": 1.2, "n": 2})
+    source.enqueue_trial({"x": 0.5, "n": 9})
+    source.optimize(MultiInstanceObjective(objective, 2), n_trials=3)
+    url = f"sqlite:///{tmp_path / 'study.db'}" if in_database else None
+    study = optuna.create_study(storage=url)
+    robust_select(objective, source, n_instances=3, study=study)
+    added = {tuple(trial.params.items()): trial.distributions for trial in study.trials}
+    x, n = FloatDistribution(0, 1, step=0.5), IntDistribution(1, 8, log=True)
+    assert len(added) == 3
+    assert added[("x", 1.2), ("n", 2)] == {"x": FloatDistribution(0, 1.2), "n": n}
+    assert added[("x", 0.5), ("n", 9)] == {"x": x, "n": IntDistribution(1, 9, log=True)}
+
+
 def test_a_hyperparameter_that_some_models_do_not_use_has_one_distribution(
     study: optuna.Study,
 ) -> None:
