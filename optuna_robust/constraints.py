@@ -79,7 +79,9 @@ class ComputedConstraints:
 
     def __init__(self, study: Study | None) -> None:
         sampler: Any = None if study is None else study.sampler
-        sampler = getattr(sampler, "_base", sampler)  # of a RobustnessSampler
+        # A RobustnessSampler or a PartialFixedSampler has another one, which may have one, too.
+        while base := getattr(sampler, "_base", None) or getattr(sampler, "_base_sampler", None):
+            sampler = base
         self._function: Callable[[FrozenTrial], Sequence[float]] | None = getattr(
             sampler, "_constraints_func", None
         )

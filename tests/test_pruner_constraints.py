@@ -20,6 +20,7 @@ import pytest
 from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import RobustnessPruner
+from optuna_robust import RobustnessSampler
 from optuna_robust.pruner import PRUNER_RULES
 
 
@@ -162,6 +163,22 @@ def test_constraints_are_computed_of_an_enqueued_value_out_of_range() -> None:
     study.optimize(MultiInstanceObjective(objective, 2), n_trials=2)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
     assert study.trials[0].user_attrs["robust:violation"] == pytest.approx(0.2)
+
+
+@pytest.mark.filterwarnings("ignore:`?constraints_func", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("robust", [False, True])
+def test_constraints_are_those_of_the_sampler_within_another(robust: bool) -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        return trial.suggest_float("x", 0, 1) + float(instance.rng.normal())
+
+    within = optuna.samplers.TPESampler(
+        seed=0, constraints_func=lambda trial: (trial.params["x"],)
+    )
+    sampler: Any = optuna.samplers.PartialFixedSampler({"x": 0.25}, within)
+    study = optuna.create_study(sampler=RobustnessSampler(sampler) if robust else sampler)
+    study.optimize(MultiInstanceObjective(objective, 2), n_trials=1)
+    assert study.trials[0].user_attrs["robust:violation"] == 0.25
 
 
 @pytest.mark.filterwarnings("ignore:`?constraints_func", "ignore::FutureWarning")
