@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optuna_robust.objective_identity import objective_identity
@@ -153,3 +154,72 @@ def test_between_versions_of_python_the_name_tells() -> None:
     kept = {**objective_identity(of_power(2)).to_dict(), "python": "3.99"}
     assert objective_identity(of_power(3)).is_of(kept)
     assert not objective_identity(with_argument).is_of(kept)
+
+
+class Config:
+    __slots__ = ("shift",)
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+
+class OnData:
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.cache: dict[float, float] = {}
+
+    def __call__(self, trial: Any) -> float:
+        x = float(trial.suggest_float("x", 0, 1))
+        self.cache[x] = x + len(self.data)
+        return self.cache[x]
+
+
+def with_data(trial: Any, data: Any) -> float:
+    return float(trial.suggest_float("x", 0, 1)) + len(data)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: np.arange(5) + n,
+        lambda n: np.arange(12).reshape(3, 4) if n else np.arange(12).reshape(4, 3),
+        lambda n: np.array(["a", n], dtype=object),
+        lambda n: [1, [2, n]],
+        lambda n: {"shift": {"by": n}},
+        lambda n: (1, {2, n + 3}),
+        Config,
+        lambda n: {"config": Config(n)},
+        range,
+        lambda n: Path(f"data{n}"),
+    ],
+)
+def test_other_data_make_another_objective(make: Callable[[int], Any]) -> None:
+    for wrap in (lambda data: partial(with_data, data=data), OnData):
+        one, again, other = (objective_identity(wrap(make(n))) for n in (0, 0, 1))
+        assert one.is_of(again.to_dict())
+        assert not one.is_of(other.to_dict())
+
+
+def test_other_tensors_and_frames_make_another_objective() -> None:
+    torch, pandas = pytest.importorskip("torch"), pytest.importorskip("pandas")
+    for make in (
+        lambda n: torch.full((2, 2), float(n), dtype=torch.bfloat16, requires_grad=True),
+        lambda n: pandas.DataFrame({"a": [1, n], "b": ["x", "y"]}),
+        lambda n: pandas.Series(["x", str(n)]),
+    ):
+        one, again, other = (
+            objective_identity(partial(with_data, data=make(n))) for n in (0, 0, 1)
+        )
+        assert one.is_of(again.to_dict())
+        assert not one.is_of(other.to_dict())
+
+
+def test_data_that_hold_themselves_are_told_apart() -> None:
+    def cyclic(n: int) -> list[Any]:
+        data: list[Any] = [n]
+        data.append(data)
+        return data
+
+    one, again, other = (objective_identity(partial(with_data, data=cyclic(n))) for n in (0, 0, 1))
+    assert one.is_of(again.to_dict())
+    assert not one.is_of(other.to_dict())

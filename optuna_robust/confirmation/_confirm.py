@@ -165,8 +165,11 @@ def confirm(
             As there.
         store:
             Keeps the instances, and knows those that were trained before. Default: a study keeps
-            them itself; confirmed again by the same objective (its code and arguments) with the
-            same ``seed`` and ``vary``, it is trained only what is missing.
+            them itself; confirmed again by the same objective with the same ``seed`` and
+            ``vary``, only what is missing is trained, and a line is logged. An objective is known
+            again by its code, arguments and what they hold; what it reads from globals or files,
+            and the code of other modules, cannot be seen: if that has changed, use another
+            ``seed`` to train new instances.
         show_progress_bar:
             Show one.
 
@@ -201,6 +204,7 @@ def confirm(
     n_jobs = check_workers(n_jobs, executor)
     check_store(store)
     candidates = search.candidates[:n_models]
+    identity = evaluator.identity  # before it is called, which may change it
 
     def make_job(candidate: Candidate, position: int) -> Job:
         number = FIRST_CONFIRMATION + position
@@ -233,7 +237,7 @@ def confirm(
     ):
         kept = None
         if isinstance(study_or_result, Study) and store is None:
-            kept = KeptInstances(study_or_result, evaluator.identity, seed, sources)
+            kept = KeptInstances(study_or_result, identity, seed, sources)
         fresh = Fresh(
             candidates,
             search.sign,
@@ -257,6 +261,8 @@ def confirm(
             eligible = fresh.oriented()[least_violating(fresh.violations())]
             if upto < n_instances and _is_clear(eligible, chosen, alpha / len(looks)):
                 break
+    if kept is not None:
+        kept.tell_of_reused(fresh.n_reused)
     result = _result(
         search,
         candidates,
@@ -268,7 +274,7 @@ def confirm(
     if kept is not None:
         kept.add(fresh.outcomes)
     if isinstance(study_or_result, Study):
-        keep_result(study_or_result, result, evaluator.identity)
+        keep_result(study_or_result, result, identity)
     return result
 
 

@@ -14,6 +14,7 @@ from optuna_robust.confirmation._result import ConfirmationResult
 from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import FIRST_CONFIRMATION
+from optuna_robust.log import logger
 from optuna_robust.model_key import model_key
 from optuna_robust.wording import counted
 
@@ -71,6 +72,17 @@ class KeptInstances:
         }
         others = [group for group in self._groups() if not self._is_ours(group)]
         self.study.set_user_attr(trials.FRESH, [*others, ours])
+
+    def tell_of_reused(self, n_reused: int) -> None:
+        """Log how many instances were not trained, since the study keeps them."""
+        if n_reused:
+            logger.warning(
+                f"{counted(n_reused, 'instance')} of this confirmation "
+                f"{'was' if n_reused == 1 else 'were'} taken from the study "
+                f"{self.study.study_name!r}, which keeps what the same objective gave with "
+                f"seed={self.seed}. Data that it reads from globals or files cannot be seen: to "
+                "train new instances, confirm with another seed."
+            )
 
     def _kept(self, outcome: Outcome) -> list[Any]:
         """Return what is kept of an instance; user attributes if constraints come from them."""

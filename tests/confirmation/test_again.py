@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 import math
 from typing import Any
 
@@ -117,22 +118,54 @@ def test_other_models_say_what_they_replace() -> None:
     assert [model.params["x"] for model in kept(study).models] == [0.0, 0.1]
 
 
+FAILING: set[tuple[float, int]] = set()
+
+
 @pytest.mark.parametrize("on_failure", ["worst", "drop", "raise"])
 def test_failures_are_known_unless_they_are_errors(on_failure: str) -> None:
-    failing = {(0.2, 1_000_001)}
+    FAILING.add((0.2, 1_000_001))
 
     def objective(trial: optuna.Trial, instance: Instance) -> float:
         x = trial.suggest_float("x", 0, 1)
-        if (x, instance.number) in failing:
+        if (x, instance.number) in FAILING:
             raise ValueError("diverged")
         return x + float(instance.rng.normal())
 
     study = searched()
     confirm(study, objective, n_instances=3)
-    failing.clear()
+    FAILING.clear()
     result = confirm(study, objective, n_instances=3, on_failure=on_failure)
     if on_failure == "raise":
         assert (result.n_trainings, result.failures) == (1, {})
         return
     assert (result.n_trainings, result.failures) == (0, {1: {1_000_001: "ValueError: diverged"}})
     assert math.isnan(result.losses[1, 1]) if on_failure == "drop" else result.losses[1, 1] > 1e9
+
+
+def shifted(trial: optuna.Trial, instance: Instance, data: Any) -> float:
+    return trial.suggest_float("x", 0, 1) + float(np.sum(data)) + float(instance.rng.normal())
+
+
+def test_other_data_are_another_objective() -> None:
+    study = searched()
+    confirm(study, partial(shifted, data=np.arange(3)), n_instances=3)
+    with pytest.warns(UserWarning, match="keeps its|is replaced") as caught:
+        result = confirm(study, partial(shifted, data=np.arange(4)), n_models=2, n_instances=3)
+    assert "another objective" in str(caught[0].message)
+    assert (result.n_trainings, result.n_reused) == (6, 0)
+
+
+def told(logged: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in logged.records if each.levelname == "WARNING"]
+
+
+def test_what_is_taken_from_the_study_is_logged(logged: pytest.LogCaptureFixture) -> None:
+    study = searched()
+    confirm(study, another, n_models=1, n_instances=3)
+    assert not told(logged)
+    confirm(study, another, n_models=2, n_instances=3)
+    (record,) = told(logged)
+    assert "3 instances of this confirmation were taken from the study" in record
+    assert "another seed" in record
+    confirm(study, another, n_models=2, n_instances=3, seed=1)
+    assert told(logged) == [record]
