@@ -249,18 +249,22 @@ def confirm(
         )
         may_stop = stop_early and len(candidates) > 1
         looks = range(_FIRST_LOOK, n_instances if may_stop else 0, _BETWEEN_LOOKS)
-        for upto in (*looks, n_instances):
-            jobs = [
-                (row, make_job(candidate, position))
-                for position in range(fresh.n_instances, upto)
-                for row, candidate in enumerate(candidates)
-            ]
-            for outcome in fresh.train(jobs, pool):
-                link_artifacts(search.study, outcome.system_attrs)
-                bar.update()
-            eligible = fresh.oriented()[least_violating(fresh.violations())]
-            if upto < n_instances and _is_clear(eligible, chosen, alpha / len(looks)):
-                break
+        try:
+            for upto in (*looks, n_instances):
+                jobs = [
+                    (row, make_job(candidate, position))
+                    for position in range(fresh.n_instances, upto)
+                    for row, candidate in enumerate(candidates)
+                ]
+                for outcome in fresh.train(jobs, pool):
+                    link_artifacts(search.study, outcome.system_attrs)
+                    bar.update()
+                eligible = fresh.oriented()[least_violating(fresh.violations())]
+                if upto < n_instances and _is_clear(eligible, chosen, alpha / len(looks)):
+                    break
+        finally:  # an interrupted one goes on with what it has
+            if kept is not None:
+                kept.add(fresh.outcomes)
     if kept is not None:
         kept.tell_of_reused(fresh.n_reused)
     result = _result(
@@ -271,8 +275,6 @@ def confirm(
         confidence=confidence,
         n_instances=n_instances,
     )
-    if kept is not None:
-        kept.add(fresh.outcomes)
     if isinstance(study_or_result, Study):
         keep_result(study_or_result, result, identity)
     return result

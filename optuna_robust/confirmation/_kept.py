@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from typing import TYPE_CHECKING
@@ -60,10 +62,23 @@ class KeptInstances:
         }
 
     def add(self, found: Mapping[tuple[str, int], Outcome]) -> None:
-        """Keep what came of instances; of each model they begin with the first, without a gap."""
+        """Keep what came of instances, of each model those before the first that is missing.
+
+        A study that cannot be written to is told of, and nothing else: there may be a result, or
+        an exception on its way.
+        """
+        if not found:
+            return
+        with _told_if_not_kept():
+            self._add(found)
+
+    def _add(self, found: Mapping[tuple[str, int], Outcome]) -> None:
         models: dict[str, list[list[Any]]] = {}
-        for (key, _), outcome in sorted({**self.outcomes(), **found}.items(), key=_number):
-            models.setdefault(key, []).append(self._kept(outcome))
+        for item in sorted({**self.outcomes(), **found}.items(), key=_number):
+            (key, number), outcome = item
+            instances = models.setdefault(key, [])
+            if number == FIRST_CONFIRMATION + len(instances):
+                instances.append(self._kept(outcome))
         ours = {
             "objective": self.objective.to_dict(),
             "seed": self.seed,
@@ -135,8 +150,20 @@ def keep_result(study: Study, result: ConfirmationResult, objective: ObjectiveId
             f"{other}.",
             stacklevel=3,
         )
-    study.set_user_attr(trials.CONFIRMATION, result.to_dict())
-    study.set_user_attr(trials.CONFIRMED_BY, objective.to_dict())
+    with _told_if_not_kept():
+        study.set_user_attr(trials.CONFIRMATION, result.to_dict())
+        study.set_user_attr(trials.CONFIRMED_BY, objective.to_dict())
+
+
+@contextmanager
+def _told_if_not_kept() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logger.warning(
+            "The study does not keep this confirmation, or not all of it: "
+            f"{type(error).__name__}: {error}."
+        )
 
 
 def _outcome(kept: Sequence[Any]) -> Outcome:

@@ -169,3 +169,41 @@ def test_what_is_taken_from_the_study_is_logged(logged: pytest.LogCaptureFixture
     assert "another seed" in record
     confirm(study, another, n_models=2, n_instances=3, seed=1)
     assert told(logged) == [record]
+
+
+STOPPED_AT: list[int] = []
+
+
+def stopping(trial: optuna.Trial, instance: Instance) -> float:
+    x = trial.suggest_float("x", 0, 1)
+    if instance.number - 1_000_000 in STOPPED_AT and x == 0.2:
+        raise KeyboardInterrupt
+    return another(trial, instance)
+
+
+def test_an_interrupted_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = searched()
+    monkeypatch.setattr(f"{__name__}.STOPPED_AT", [2])
+    with pytest.raises(KeyboardInterrupt):
+        confirm(study, stopping, n_instances=4)
+    monkeypatch.setattr(f"{__name__}.STOPPED_AT", [])
+    result = confirm(study, stopping, n_instances=4)
+    assert (result.n_trainings, result.n_reused) == (5, 7)
+    undisturbed = confirm(searched(), stopping, n_instances=4)
+    np.testing.assert_array_equal(result.losses, undisturbed.losses)
+
+
+def test_a_study_that_cannot_be_written_to_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    def refuses(*_: Any) -> None:
+        raise OSError("disk full")
+
+    study = searched()
+    monkeypatch.setattr(optuna.Study, "set_user_attr", refuses)
+    assert confirm(study, another, n_instances=4).n_trainings == 12
+    assert len(told(logged)) == 2
+    assert all("OSError: disk full" in each for each in told(logged))
+    monkeypatch.setattr(f"{__name__}.STOPPED_AT", [2])
+    with pytest.raises(KeyboardInterrupt):
+        confirm(study, stopping, n_instances=4)
