@@ -12,8 +12,11 @@ import sys
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
+import optuna_robust as opr
+from optuna_robust import Instance
 from optuna_robust.objective_identity import objective_identity
 
 
@@ -93,6 +96,91 @@ class OfPower:
 
     def train(self, trial: Any) -> float:
         return self(trial)
+
+
+class Counting:
+    """Counts in an inherited method, and by ``setattr``."""
+
+    def __init__(self, power: float) -> None:
+        self.power, self.n_calls, self.best = power, 0, 1.0
+
+    def __call__(self, trial: Any) -> float:
+        self.n_calls += 1
+        return self.train(trial)
+
+    def train(self, trial: Any) -> float:
+        raise NotImplementedError
+
+
+class InheritsCounting(Counting):
+    def train(self, trial: Any) -> float:
+        loss = float(trial.suggest_float("x", 0, 1)) ** self.power
+        setattr(self, "best", min(loss, self.best))  # noqa: B010
+        return loss
+
+
+class SetsAny(InheritsCounting):
+    def train(self, trial: Any) -> float:
+        for name in ("n_calls", "best"):
+            setattr(self, name, 0.0)
+        return 0.0
+
+
+class AnswersToAnyName:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __call__(self, trial: Any, instance: Instance) -> float:
+        return float(trial.suggest_float("x", 0, 1)) + float(instance.rng.normal())
+
+
+class Member:
+    @property
+    def __func__(self) -> Any:
+        raise RuntimeError
+
+    def __call__(self) -> float:
+        return 0.0
+
+
+class HasMember:
+    member = Member()
+
+    def __call__(self, trial: Any, instance: Instance) -> float:
+        return float(trial.suggest_float("x", 0, 1)) + float(instance.rng.normal())
+
+
+class BreaksTheLook(dict[str, int]):
+    def __call__(self, trial: Any, instance: Instance) -> float:
+        return float(trial.suggest_float("x", 0, 1)) + float(instance.rng.normal())
+
+    def items(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("kind", [AnswersToAnyName, HasMember, BreaksTheLook])
+def test_objects_that_raise_when_they_are_looked_into_are_trained(kind: type) -> None:
+    objective = kind()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(opr.MultiInstanceObjective(objective, 3), n_trials=2)
+    assert opr.confirm(study, objective, n_models=1, n_instances=4).n_trainings == 4
+    assert opr.confirm(study, kind(), n_models=1, n_instances=4).n_trainings == 0
+    selected = opr.robust_select(
+        objective, {"x": [0.1, 0.5]}, n_instances=3, store=opr.InstanceStore()
+    )
+    assert selected.n_trainings > 0
+
+
+@pytest.mark.parametrize("kind", [InheritsCounting, SetsAny])
+def test_what_inherited_methods_and_setattr_change_does_not_count(
+    kind: type[Counting],
+) -> None:
+    counts = kind(2)
+    before = objective_identity(counts)
+    counts.n_calls, counts.best = 3, 0.5
+    assert objective_identity(counts).is_of(before.to_dict())
+    other = objective_identity(kind(3))
+    assert other.is_of(before.to_dict()) == (kind is SetsAny)
 
 
 def decorated(function: Callable[[Any], float]) -> Callable[[Any], float]:

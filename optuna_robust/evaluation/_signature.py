@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import functools
 import inspect
+from types import MethodType
 from typing import Any
 
 
@@ -22,11 +23,14 @@ def what_it_takes(objective: Callable[..., Any]) -> str | None:
     if not callable(objective):
         raise TypeError(f"objective must be callable, but was {objective!r}.")
     try:
-        signature = inspect.signature(objective, follow_wrapped=False)
-        inner = inspect.signature(objective)
+        signature = _signature(objective, follow_wrapped=False)
+        inner = _signature(objective)
     except ValueError:  # some callables written in C have none
         return None
-    name = getattr(objective, "__name__", objective)
+    try:
+        name = getattr(objective, "__name__", objective)
+    except Exception:
+        name = type(objective).__qualname__
     taken = [each for each in _INSTANCES if _takes(objective, each)]
     if len(taken) > 1:
         raise TypeError(
@@ -44,9 +48,19 @@ def what_it_takes(objective: Callable[..., Any]) -> str | None:
     return taken[0] if taken else None
 
 
+def _signature(objective: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
+    try:
+        return inspect.signature(objective, follow_wrapped=follow_wrapped)
+    except (TypeError, ValueError):
+        raise
+    except Exception:  # of a __getattr__ that raises what it likes: its class tells
+        call = MethodType(type(objective).__call__, objective)
+        return inspect.signature(call, follow_wrapped=follow_wrapped)
+
+
 def _takes(objective: Callable[..., Any], name: str) -> bool:
     """Return True if an objective takes an argument, or passes it on to what it decorates."""
-    parameters = inspect.signature(objective, follow_wrapped=False).parameters
+    parameters = _signature(objective, follow_wrapped=False).parameters
     if name in parameters:
         return True
     decorated = _decorated(objective)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 import functools
 from functools import partial
 import threading
@@ -569,4 +570,9 @@ def _inside(objective: object) -> object:
     """Return what a callable calls, if that can be seen; else None."""
     if isinstance(objective, functools.partial):
         return objective.func
-    return getattr(objective, "__wrapped__", None) or getattr(objective, "__self__", None)
+    for name in ("__wrapped__", "__self__"):
+        with suppress(Exception):  # an object may answer to any name, with any exception
+            inner: object = getattr(objective, name, None)
+            if inner is not None:
+                return inner
+    return None
