@@ -797,14 +797,18 @@ def test_a_store_of_another_seed_is_an_error(arguments: dict[str, Any], message:
     assert findings(again) == findings(first)
 
 
+INTERRUPTED_AFTER: set[int] = set()
+TRAINED: list[tuple[float, int]] = []
+
+
 @pytest.mark.parametrize("stopped_at", [1, 8, 18])
 def test_interrupted_and_started_again(stopped_at: int, tmp_path: Path) -> None:
-    trained: list[tuple[float, int]] = []
-    finishes, study = counted(trained), ordinary_study(SIX_MODELS)
-    interrupted_after = {stopped_at - 1}
+    TRAINED.clear()
+    finishes, study = counted(TRAINED), ordinary_study(SIX_MODELS)
+    INTERRUPTED_AFTER.add(stopped_at - 1)
 
     def objective(trial: optuna.Trial, instance: Instance) -> float:
-        if len(trained) in interrupted_after:
+        if len(TRAINED) in INTERRUPTED_AFTER:
             raise KeyboardInterrupt
         return finishes(trial, instance)
 
@@ -814,12 +818,12 @@ def test_interrupted_and_started_again(stopped_at: int, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert len(trained) == stopped_at - 1
+    assert len(TRAINED) == stopped_at - 1
     assert "robust:confirmation" not in study.user_attrs
-    interrupted_after.clear()
+    INTERRUPTED_AFTER.clear()
     result = run()
     assert (result.n_trainings, result.n_reused) == (18 - stopped_at + 1, stopped_at - 1)
-    assert len(set(trained)) == len(trained) == 18
+    assert len(set(TRAINED)) == len(TRAINED) == 18
     assert findings(result) == findings(confirm(study, own_noise, n_instances=6))
 
 
