@@ -11,7 +11,9 @@ import numpy as np
 from optuna_robust.criteria import FloatArray
 from optuna_robust.elimination import Decision
 from optuna_robust.elimination import EliminationRule
+from optuna_robust.elimination import NoDifference
 from optuna_robust.elimination import RaceRule
+from optuna_robust.elimination import Removal
 
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ class Subset:
             found,
             kept=self._indices(found.kept),
             removed={
-                int(self._rows[row]): replace(why, incumbent=int(self._rows[why.incumbent]))
-                for row, why in found.removed.items()
+                int(self._rows[row]): self._removal(why) for row, why in found.removed.items()
             },
             incumbent=int(self._rows[found.incumbent]),
             scores=self._of_all(found.scores),
@@ -73,6 +74,12 @@ class Subset:
                 None if found.probabilities is None else self._of_all(found.probabilities)
             ),
         )
+
+    def _removal(self, why: Removal) -> Removal:
+        why = replace(why, incumbent=int(self._rows[why.incumbent]))
+        if isinstance(why, NoDifference):
+            return replace(why, original=int(self._rows[why.original]))
+        return why
 
     def _indices(self, rows: Sequence[int]) -> tuple[int, ...]:
         indices: npt.NDArray[np.intp] = self._rows[list(rows)]

@@ -247,3 +247,16 @@ def test_without_feasible_models_the_least_total_violation_wins(rule: str) -> No
         assert result.best_index == int(np.argmin([max(a, 0) + b for a, b in constraints]))
 
     check()
+
+
+def test_a_copy_names_its_original_among_all_models() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        kind = trial.suggest_categorical("kind", ["infeasible", "original", "copy"])
+        trial.set_constraint("memory", 1.0 if kind == "infeasible" else -1.0)
+        shift = 5.0 if kind == "infeasible" else 0.0
+        return shift + float(np.random.default_rng(instance.number).normal())
+
+    models = {"kind": ["infeasible", "original", "copy"]}
+    result = robust_select(objective, models, n_instances=8)
+    assert result.best_index == 1
+    assert "no difference from model 1 can be shown" in str(result.removals[2])
