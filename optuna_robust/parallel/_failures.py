@@ -34,6 +34,7 @@ class RunFailures:
     def __init__(self) -> None:
         self.here = False
         self.in_workers = False
+        self._n_borne = 0
         self._shown: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -47,6 +48,12 @@ class RunFailures:
             self.in_workers = True
         else:
             self.here = True
+
+    def bear(self) -> int:
+        """Count a failure that is not raised, before the first success; return which it is."""
+        with self._lock:
+            self._n_borne += 1
+            return self._n_borne
 
     def show(self, trained: Trained) -> None:
         """Log a failure, if it is the first of its kind."""
@@ -144,8 +151,7 @@ class FailurePolicy:
 
     def _bear(self, trained: Trained) -> None:
         """Raise a failure before the first success, unless a run that goes on may have some."""
-        self._patience -= 1
-        if self._patience <= 0:
+        if self._run.bear() >= self._patience:
             raise trained.outcome.error or ValueError(_described(trained))
         warnings.warn(
             f"{_described(trained)} Nothing has succeeded in this run yet: if the objective was "

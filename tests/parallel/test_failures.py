@@ -156,6 +156,23 @@ def test_programming_errors_are_raised_at_any_instance(
     assert "failed" not in {each.state for each in store.instances()}
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_patience_is_of_a_run_not_of_a_trial(n_jobs: int) -> None:
+    def broken(trial: optuna.Trial, instance: Instance) -> float:
+        trial.suggest_float("x", 0, 1)
+        raise FileNotFoundError("train.npz")
+
+    study, store = study_of(), InstanceStore()
+    study.optimize(MultiInstanceObjective(noisy, 5, store=store), n_trials=2)
+    again = MultiInstanceObjective(broken, 5, store=store, n_jobs=n_jobs)
+    with (
+        pytest.warns(UserWarning, match="Nothing has succeeded in this run yet"),
+        pytest.raises(FileNotFoundError, match=r"train\.npz"),
+    ):
+        study.optimize(again, n_trials=8)
+    assert len(study.trials) < 10
+
+
 # --- workers -------------------------------------------------------------------------------------
 
 
