@@ -54,12 +54,11 @@ class EpochHistory:
         self._read: dict[int, int] = {}
         # By the trial that a model began with and the instance's number; the newest last.
         self._feasible: dict[tuple[int, int], PastInstance] = {}
-        self._infeasible: dict[tuple[int, int], PastInstance] = {}
 
     def past(self, study: Study) -> tuple[PastInstance, ...]:
         """Return the instances that one that begins is compared with.
 
-        They are those of feasible models; those of infeasible ones only if there are no others.
+        They are those of feasible models: infeasible ones stop nobody.
         """
         finished = (TrialState.COMPLETE, TrialState.PRUNED)
         with self._lock:
@@ -67,23 +66,21 @@ class EpochHistory:
                 if trial.number not in self._read:
                     self._add(trial)
             self._feasible = _newest(self._feasible)
-            self._infeasible = _newest(self._infeasible)
-            return tuple((self._feasible or self._infeasible).values())
+            return tuple(self._feasible.values())
 
     def _add(self, trial: FrozenTrial) -> None:
         """Add the instances of a trial, which may have those of the one that it goes on with."""
         before = trial.user_attrs.get(trials.CONTINUES, trial.number)
         first = self._read[trial.number] = self._read.get(before, before)
-        instances = self._feasible
         if trials.violation_so_far(trial) > 0.0:
-            instances = self._infeasible
             # Its earlier instances did not show it.
             for key in [key for key in self._feasible if key[0] == first]:
-                instances[key] = self._feasible.pop(key)
+                del self._feasible[key]
+            return
         if trials.LEARNING_CURVES not in trial.user_attrs:
             return
         for instance, past in _instances_of(trial, self._n_instances, self._sign):
-            instances.setdefault((first, instance), past)
+            self._feasible.setdefault((first, instance), past)
 
 
 def _newest(
