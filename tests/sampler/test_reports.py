@@ -22,6 +22,10 @@ from tests.sampler.searches import sampler_of
 from tests.sampler.searches import search
 
 
+# The log that an objective holds is part of it.
+pytestmark = pytest.mark.filterwarnings("ignore:The search instances of experiment")
+
+
 def choices(trial: optuna.Trial, instance: opr.Instance) -> float:
     n = trial.suggest_int("n", 0, 3)
     if n == 3 and instance.number == 1:
@@ -86,8 +90,7 @@ def test_what_a_store_gave_is_reused() -> None:
     store = opr.InstanceStore()
     interrupted_search(store=store)
     study = optuna.create_study(sampler=sampler_of(n_startup_models=2))
-    with pytest.warns(UserWarning, match="were trained by the objective"):  # the one above
-        study, log = search(choices, study=study, budget=None, n_trials=100, store=store)
+    study, log = search(choices, study=study, budget=None, n_trials=100, store=store)
     report = study_report(study, n_trials=10)
     assert log == []
     assert (report.n_trainings, report.n_reused) == (0, 20)
