@@ -6,7 +6,6 @@ from itertools import product
 import math
 
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 import numpy as np
@@ -18,22 +17,15 @@ from optuna_robust.comparison import paired_criterion_test
 from optuna_robust.comparison import probability_of_best
 from optuna_robust.criteria import CRITERIA
 from optuna_robust.criteria import get_criterion
+from tests.comparison.examples import every_criterion
+from tests.comparison.examples import examples
+from tests.comparison.examples import normal
+from tests.comparison.examples import undefined_unless
 
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=25)
-every_criterion = pytest.mark.parametrize("criterion", CRITERIA)
 nan, inf = np.nan, np.inf
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def undefined_unless(holds):
-    """Return a criterion that is NaN ("not defined yet") unless the losses fulfil something."""
-    return lambda losses: float(losses.mean()) if holds(losses) else nan
 
 
 @pytest.mark.parametrize("criterion", ["mean", "median", "q3+iqr", "max", "std", "mean+std"])

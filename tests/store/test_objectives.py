@@ -52,10 +52,13 @@ def test_another_objective_in_one_experiment_warns(
     train(squared, opr.InstanceStore(url))
 
 
-def test_a_confirmation_may_have_an_objective_of_its_own() -> None:
+def test_a_confirmation_may_have_an_objective_of_its_own(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     store = opr.InstanceStore()
     _select(squared, store)
     _confirm(cubed, store)
+    assert not any("were trained by the objective" in str(each.message) for each in recwarn)
 
 
 def _versions() -> list[Callable[..., Any]]:
