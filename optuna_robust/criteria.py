@@ -1,7 +1,7 @@
 """Statistics of a losses matrix that models are ranked by.
 
 Every criterion is minimised. A study that maximises passes ``-losses`` in and negates what comes
-out (DESIGN: ``sign * c(sign * losses)``); nothing in this module knows about directions.
+out: ``sign * c(sign * losses)``. Nothing in this module knows about directions.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def get_criterion(criterion: str | Callable[[FloatArray], float] | Criterion) ->
             ``std`` has ``ddof=1``, quantiles are NumPy's default (Hyndman & Fan 1996, type 7),
             ``mad`` is the median absolute deviation times 1.4826, and ``cvar`` is the mean of the
             worst 25 %, a fraction of an instance counted as such (Rockafellar & Uryasev 2002,
-            eq. 25).
+            proposition 8).
 
     Raises:
         ValueError: If the name is unknown.
@@ -295,6 +295,7 @@ def _quantiles(losses: FloatArray, *shares: float) -> list[FloatArray]:
     ordered = np.sort(losses, axis=1)
     values = []
     for share in shares:
+        # Hyndman & Fan (1996), definition 7.
         position = share * (ordered.shape[1] - 1)
         below = int(position)
         weight = position - below
@@ -331,6 +332,7 @@ def _min(losses: FloatArray) -> FloatArray:
 
 def _cvar(losses: FloatArray) -> FloatArray:
     n = losses.shape[1]
+    # Rockafellar & Uryasev (2002), proposition 8.
     tail = _CVAR_SHARE * n
     weights = np.clip(tail - np.arange(math.ceil(tail)), 0.0, 1.0) / tail
     worst_first = -np.sort(-losses, axis=1)[:, : len(weights)]
@@ -347,6 +349,7 @@ def _iqr(losses: FloatArray) -> FloatArray:
 
 
 def _mad(losses: FloatArray) -> FloatArray:
+    # Hampel (1974).
     return _MAD_SCALE * _median(np.abs(losses - _median(losses)[:, None]))
 
 

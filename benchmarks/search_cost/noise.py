@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 import math
-from typing import TypeAlias
 
 import numpy as np
 from scipy import optimize
@@ -18,8 +17,6 @@ from optuna_robust.criteria import FloatArray
 _TAIL_DF = 3
 _TAIL_SCALE = math.sqrt((_TAIL_DF - 2) / _TAIL_DF)
 _N_NODES = 64
-
-Quantile: TypeAlias = Callable[[float], FloatArray]
 
 
 @dataclass(frozen=True)

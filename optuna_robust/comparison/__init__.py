@@ -4,7 +4,6 @@ All losses here are oriented: smaller is better.
 """
 
 from optuna_robust.comparison._additive import AdditiveFit
-from optuna_robust.comparison._additive import effects_uncertainty
 from optuna_robust.comparison._additive import fit_additive
 from optuna_robust.comparison._best import Contest
 from optuna_robust.comparison._best_probability import probability_of_best
@@ -13,7 +12,6 @@ from optuna_robust.comparison._completion import criterion_posterior
 from optuna_robust.comparison._completion import CriterionPosterior
 from optuna_robust.comparison._confirmation import holm
 from optuna_robust.comparison._confirmation import value_at
-from optuna_robust.comparison._difference import difference_p_value
 from optuna_robust.comparison._encoding import check_models
 from optuna_robust.comparison._encoding import encode_models
 from optuna_robust.comparison._encoding import fit_encoding
@@ -23,8 +21,6 @@ from optuna_robust.comparison._intervals import Interval
 from optuna_robust.comparison._intervals import is_tail
 from optuna_robust.comparison._intervals import std_lower_bound
 from optuna_robust.comparison._level_prior import LevelPrior
-from optuna_robust.comparison._log_spread import LogSpread
-from optuna_robust.comparison._log_spread import moderated_log_spread
 from optuna_robust.comparison._moderation import moderate_variances
 from optuna_robust.comparison._moderation import ModeratedVariances
 from optuna_robust.comparison._paired import compare_pairs
@@ -59,7 +55,6 @@ __all__ = [
     "LevelKernel",
     "LevelPrediction",
     "LevelPrior",
-    "LogSpread",
     "ModelEncoding",
     "ModeratedVariances",
     "PairedComparison",
@@ -72,8 +67,6 @@ __all__ = [
     "completed_criterion",
     "criterion_posterior",
     "detectable_effect",
-    "difference_p_value",
-    "effects_uncertainty",
     "encode_models",
     "fit_additive",
     "fit_encoding",
@@ -84,7 +77,6 @@ __all__ = [
     "instances_to_reject",
     "is_tail",
     "moderate_variances",
-    "moderated_log_spread",
     "paired_criterion_test",
     "predict_levels",
     "probability_of_best",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optuna_robust.arguments import check_count
 from optuna_robust.criteria import FloatArray
 
 
@@ -47,7 +46,7 @@ class AdditiveFit:
             they sum to those of the whole fit, less those of models with an infinite loss (0).
         n: Number of finite losses, shape ``(n_models,)``.
         effects_covariance: Covariance of the least-squares effects for noise of variance 1, shape
-            ``(n_instances, n_instances)``; see :func:`effects_uncertainty`.
+            ``(n_instances, n_instances)``.
     """
 
     levels: FloatArray
@@ -150,56 +149,6 @@ def fit_additive(
     return AdditiveFit(levels, effects, s2, df, n, covariance)
 
 
-def effects_uncertainty(losses: npt.ArrayLike, fit: AdditiveFit, reference: int) -> FloatArray:
-    """Return what the effects add to the variance of every difference of two levels.
-
-    For noise of variance ``s2`` that all models share, the difference of the least-squares levels
-    of models i and k has the variance ``s2 * (1/n[i] + 1/n[k] + u[i])``, with u as returned: the
-    effects of instances that only one of them has are estimates (from the elimination of models;
-    means of models and effects are uncorrelated). It is 0 for models with the same instances.
-
-    Args:
-        losses:
-            The losses that were fitted.
-        fit:
-            The fit.
-        reference:
-            Index of model k.
-
-    Returns:
-        u, shape ``(n_models,)``; NaN for a model without a finite loss. It means something for
-        models whose instances are connected.
-
-    Raises:
-        ValueError: If the shapes do not fit, or ``reference`` is no index of a model.
-
-    Example:
-        >>> import numpy as np
-        >>> from optuna_robust.comparison import effects_uncertainty
-        >>> from optuna_robust.comparison import fit_additive
-        >>> losses = np.array([[1.0, 2.0], [2.0, 3.5], [2.0, 2.0], [5.0, np.nan]])
-        >>> effects_uncertainty(losses, fit_additive(losses), 0).round(4)
-        array([0.    , 0.    , 0.    , 0.1667])
-    """
-    matrix = _check_losses(losses)
-    if matrix.shape != (len(fit.levels), len(fit.effects)):
-        raise ValueError(
-            f"losses must be the fitted ones of {len(fit.levels)} models and {len(fit.effects)} "
-            f"instances, but had the shape {matrix.shape}."
-        )
-    check_count("reference", reference, minimum=0)
-    if reference >= len(matrix):
-        raise ValueError(
-            f"reference must be an index of the {len(matrix)} models, but was {reference}."
-        )
-    finite = usable(matrix)
-    shares = _shares(finite)
-    gaps = shares - shares[reference]
-    uncertainty = ((gaps @ fit.effects_covariance) * gaps).sum(axis=1)
-    known = finite.any(axis=1) & finite[reference].any()
-    return np.where(known, np.maximum(uncertainty, 0.0), np.nan)
-
-
 def _check_losses(losses: npt.ArrayLike) -> FloatArray:
     matrix = np.asarray(losses, dtype=np.float64)
     if matrix.ndim != 2:
@@ -262,13 +211,14 @@ def _fit_effects(
 def _solve(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Solve the weighted normal equations for the effects, with the models eliminated.
 
-    Scheffé (1959), section 4.4, with weights W: C effects = right, ``C = diag(sums over models) -
-    W diag(1 / sums over instances) W'``. The pseudo-inverse of C makes the effects sum to zero
+    With weights W: C effects = right, ``C = diag(sums over models) - W diag(1 / sums over
+    instances) W'``. The pseudo-inverse of C makes the effects sum to zero
     over connected instances. Shapes are ``(n_instances, n_models)`` here.
     """
     totals = weights.sum(axis=0)
     weighted = weights * values
     shares = weights / totals
+    # Scheffé (1959), section 4.4.
     matrix = np.diag(weights.sum(axis=1)) - weights @ shares.T
     right = weighted.sum(axis=1) - shares @ weighted.sum(axis=0)
     inverse = np.linalg.pinv(matrix, rcond=_SINGULAR, hermitian=True)
@@ -280,8 +230,8 @@ def _huber_effects(
 ) -> FloatArray:
     """Return Huber's M-estimate of the effects by iteratively reweighted least squares.
 
-    Huber (1981), sections 7.7 and 7.8; shapes are ``(n_instances, n_models)``. The scale is
-    estimated with them until it has settled; with a fixed scale the problem is convex.
+    Shapes are ``(n_instances, n_models)``. The scale is estimated with them (Huber 1981, sections
+    7.7 and 7.8) until it has settled; with a fixed scale the problem is convex.
     """
     from scipy import special  # noqa: PLC0415
 
@@ -314,6 +264,7 @@ def _huber_effects(
             settled = abs(scale - previous_scale) <= _SETTLED_SCALE * scale
         if not scale > 0.0:
             break
+        # Huber (1964): the weight is min(1, limit / size).
         weights = there * (limits * scale / np.maximum(sizes, limits * scale))
         previous, effects = effects, _solve(values, weights)[0]
         levels = (weights * (values - effects[:, None])).sum(axis=0) / weights.sum(axis=0)

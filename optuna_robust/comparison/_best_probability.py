@@ -116,6 +116,7 @@ def _of_distinct(values: FloatArray, errors: FloatArray, df: int, seed: int) -> 
     rng = np.random.default_rng(seed)
     normal = rng.normal(size=(_N_DRAWS, len(values)))
     noise = normal @ (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))).T
+    # The multivariate t distribution (Dunnett & Sobel 1954).
     noise /= np.sqrt(rng.chisquare(df, size=(_N_DRAWS, 1)) / df)
     best = (values[order] + noise).argmin(axis=1)
     shares = np.empty(len(values))
@@ -124,11 +125,9 @@ def _of_distinct(values: FloatArray, errors: FloatArray, df: int, seed: int) -> 
 
 
 def _covariances(squares: FloatArray) -> FloatArray:
-    """Return covariances about the models' mean of which differences have these variances.
-
-    Double centring (Torgerson 1952, eq. 8).
-    """
+    """Return covariances about the models' mean of which differences have these variances."""
     half = -0.5 * squares
+    # Double centring (Torgerson 1952).
     return np.asarray(half - half.mean(axis=0) - half.mean(axis=1, keepdims=True) + half.mean())
 
 

@@ -51,6 +51,7 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
     order = tested[np.argsort(values[tested], kind="stable")]
     left = np.arange(len(order), 0, -1)  # hypotheses that are not rejected yet
     adjusted = np.full(len(values), np.nan)
+    # Holm (1979), as adjusted p-values.
     adjusted[order] = np.minimum(np.maximum.accumulate(left * values[order]), 1.0)
     return adjusted
 
@@ -117,7 +118,7 @@ def value_at(
     if np.isnan(found).any():
         return math.nan
     with np.errstate(invalid="ignore"):
-        mean = float(found.mean())
+        mean = float(found.mean())  # a U-statistic: Hoeffding (1948)
     return math.inf if math.isnan(mean) else mean  # infinity minus infinity, as for a criterion
 
 

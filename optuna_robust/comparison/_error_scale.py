@@ -80,7 +80,7 @@ def error_factor(criterion: Criterion, n_instances: int, correlations: FloatArra
 
 
 def rank_correlations(losses: FloatArray) -> FloatArray:
-    """Return the rank correlations (Spearman 1904) of every two models; 0 for a constant one.
+    """Return the rank correlations of every two models; 0 for a constant one.
 
     Args:
         losses:
@@ -88,6 +88,6 @@ def rank_correlations(losses: FloatArray) -> FloatArray:
     """
     from scipy import stats  # noqa: PLC0415
 
-    ranks = stats.rankdata(losses, axis=1)
+    ranks = stats.rankdata(losses, axis=1)  # Spearman (1904)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.atleast_2d(np.nan_to_num(np.corrcoef(ranks)))

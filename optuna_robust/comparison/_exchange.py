@@ -60,7 +60,7 @@ def exchange_p_value(
     n_extreme = np.count_nonzero(~(np.abs(null) < observed - _TIE_TOLERANCE * largest))
     if len(null) == 2 ** losses.shape[1]:
         return float(n_extreme / len(null))
-    return float((n_extreme + 1) / (len(null) + 1))  # Phipson & Smyth (2010), eq. 2
+    return float((n_extreme + 1) / (len(null) + 1))  # Phipson & Smyth (2010): (b + 1) / (m + 1)
 
 
 def difference_of(a: FloatArray, b: FloatArray) -> FloatArray:

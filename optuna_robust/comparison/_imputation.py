@@ -55,6 +55,7 @@ def imputation(fit: RandomLevels, n_instances: int, *, fresh: bool = False) -> I
 
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(_N_NODES)
     df = np.maximum(fit.df, 1.0)[:, None]
+    # Smyth (2004), section 3: given the losses, sigma2 is D s2 / chi2(D), with D = d0 + d.
     chi2 = 2.0 * special.gammaincinv(df / 2.0, special.ndtr(nodes))
     noise = np.maximum(fit.variances[:, None] * df / chi2, 1e-300)
     error = noise / np.maximum(fit.n, 1)[:, None]
@@ -65,6 +66,7 @@ def imputation(fit: RandomLevels, n_instances: int, *, fresh: bool = False) -> I
         mean = prior.means[:, component, None]
         variance = prior.variances[:, component, None]
         total = variance + error
+        # Posterior of a normal level with a normal prior (Lindley & Smith 1972).
         share = np.where(known, variance / total, 0.0)
         gap = np.where(known, fit.means[:, None] - mean, 0.0)
         with np.errstate(divide="ignore"):

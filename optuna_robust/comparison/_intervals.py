@@ -140,4 +140,5 @@ def std_lower_bound(losses: npt.ArrayLike, alpha: float = 0.05) -> FloatArray:
     std = get_criterion("std")(losses)
     n = np.count_nonzero(~np.isnan(np.asarray(losses, dtype=np.float64)), axis=-1)
     df = np.maximum(n - 1, 1)
+    # Casella & Berger (2002), theorem 5.3.1.
     return np.asarray(std * np.sqrt(df / special.chdtri(df, alpha)))

@@ -245,6 +245,7 @@ def level_prior(
 def shrunk(prior: LevelPrior, means: FloatArray, errors: FloatArray) -> FloatArray:
     """Return expected levels."""
     middle, spread = prior.moments(means, errors)
+    # The posterior mean of a normal level with a normal prior (Lindley & Smith 1972).
     share = np.divide(spread, spread + errors, out=np.zeros(len(means)), where=spread > 0.0)
     return np.where(np.isnan(means), middle, middle + share * (means - middle))
 

@@ -59,9 +59,7 @@ def moderate_variances(
     In the model of Smyth (2004) a sample variance with d degrees of freedom is
     ``s2 ~ sigma2 chi2(d) / d``, and the true variances vary as ``1 / sigma2 ~ chi2(d0) / (d0
     s02)`` (section 3). The moderated variance is ``(d0 s02 + d s2) / (d0 + d)``, and a t statistic
-    made with it has d0 + d degrees of freedom;
-    :func:`~optuna_robust.comparison.difference_p_value` tests the difference of two levels with
-    such variances.
+    made with it has d0 + d degrees of freedom.
 
     ``robust=False`` fits the prior to the mean and the variance of log s2 (Smyth 2004, section
     6.2), as limma does (``fitFDist``): variances are first raised to 1e-5 times their median, and
@@ -129,7 +127,7 @@ def moderate_variances(
         >>> found.posterior.round(2), found.total_df.round(2)
         (array([ 1.46,  1.71,  2.2 , 15.97,  2.39]), array([4.07, 4.07, 4.07, 4.07, 2.07]))
     """
-    matrix, dfs = check_variances(variances, df)
+    matrix, dfs = _check_variances(variances, df)
     check_between("outlier_share", outlier_share, 0.0, 0.5, closed=True)
     usable = (dfs > 0.0) & np.isfinite(matrix)
     s2, d = matrix[usable], dfs[usable]
@@ -159,7 +157,7 @@ def moderate_variances(
     return ModeratedVariances(posterior, s02, d0, own_prior_df, total_df, pooled_df)
 
 
-def check_variances(variances: npt.ArrayLike, df: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+def _check_variances(variances: npt.ArrayLike, df: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return variances and degrees of freedom of one shape, 0 where there is no variance."""
     values = np.asarray(variances, dtype=np.float64)
     dfs = np.asarray(df, dtype=np.float64)
@@ -183,12 +181,13 @@ def _typical(s2: FloatArray) -> float:
 
 
 def _posterior(s2: FloatArray, d: FloatArray, s02: float, d0: FloatArray) -> FloatArray:
-    """Smyth (2004), section 3."""
+    """Return the moderated variances."""
     without = np.isinf(s2) | (d0 == 0.0)
     weight = np.ones(len(s2))  # of the variance as it is
     with np.errstate(invalid="ignore"):
         np.divide(d, d + d0, out=weight, where=~without)
     own = np.where(d > 0.0, s2, np.where(without, np.nan, 0.0))
     posterior = own.copy()
+    # Smyth (2004), section 3: (d0 s02 + d s2) / (d0 + d).
     posterior[~without] = (weight * own + (1.0 - weight) * s02)[~without]
     return posterior

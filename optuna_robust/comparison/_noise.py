@@ -68,11 +68,12 @@ def roughly_moderated(s2: FloatArray, df: FloatArray) -> FloatArray:
     """Return variances drawn to a typical one, as if that were worth a few degrees of freedom.
 
     As for noise with a t distribution (Lange, Little & Taylor 1989); the typical variance is the
-    median, by that of a chi-squared distribution (Wilson & Hilferty 1931).
+    median, by that of a chi-squared distribution.
     """
     there = df > 0.0
     if not (s2[there] > 0.0).any():
         return np.ones(len(s2))
+    # Median of chi2(d) / d: Wilson & Hilferty (1931).
     medians = s2[there] / (1.0 - 2.0 / (9.0 * np.maximum(df[there], 0.5))) ** 3
     typical = float(np.median(medians)) or float(np.median(medians[medians > 0.0]))
     return moderate_variances(s2, df, prior_variance=typical, prior_df=_ROUGH_DF).posterior

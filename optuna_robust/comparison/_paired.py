@@ -242,7 +242,7 @@ def difference_errors(
 
 
 def bootstrap_spread(differences: FloatArray) -> FloatArray:
-    """Return the Winsorised standard deviation (Tukey & McLaughlin 1963) over bootstrap samples.
+    """Return the Winsorised standard deviation over bootstrap samples.
 
     Args:
         differences:
@@ -250,6 +250,7 @@ def bootstrap_spread(differences: FloatArray) -> FloatArray:
     """
     ordered = np.sort(differences, axis=0)
     n_cut = int(_SHARE_CUT * len(ordered))
+    # Tukey & McLaughlin (1963).
     cut = np.clip(differences, ordered[n_cut], ordered[len(ordered) - 1 - n_cut])
     # Efron & Tibshirani (1993), eq. 6.6.
     return np.asarray(cut.std(axis=0) / (_STD_CUT if n_cut else 1.0))
@@ -302,6 +303,7 @@ def _compare(
         return PairedComparison(0.0, Interval(0.0, 0.0), 1.0)
     if error == 0.0:
         return _without_noise(losses, difference)
+    # Student (1908), with the standard error of the bootstrap.
     half_width = float(special.stdtrit(n - 1, (1.0 + confidence) / 2.0)) * error
     p_value = 2.0 * float(special.stdtr(n - 1, -abs(difference) / error))
     return PairedComparison(

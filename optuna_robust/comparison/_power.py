@@ -80,8 +80,7 @@ def normal_test_power(noncentrality: float, alpha: float) -> float:
 def variance_ratio_power(ratio: float, n: int, alpha: float) -> float:
     """Return the power of the two-sided F test of two models with n instances each.
 
-    For normal losses ``s2_y / s2_x`` is ``ratio`` times an F(n - 1, n - 1) variable (e.g. Lehmann
-    & Romano 2005, section 5.3).
+    For normal losses ``s2_y / s2_x`` is ``ratio**2`` times an F(n - 1, n - 1) variable.
 
     Args:
         ratio:
@@ -95,6 +94,7 @@ def variance_ratio_power(ratio: float, n: int, alpha: float) -> float:
 
     df = n - 1.0
     critical = special.fdtri(df, df, 1.0 - alpha / 2.0)
+    # Lehmann & Romano (2005), section 5.3.
     upper = special.fdtrc(df, df, critical / ratio**2)
     return float(upper + special.fdtr(df, df, 1.0 / (critical * ratio**2)))
 

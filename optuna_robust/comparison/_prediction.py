@@ -135,7 +135,7 @@ def predict_levels(
     A Gaussian process (Rasmussen & Williams 2006) whose kernel has effects of every feature and
     their interactions. Its parameters are those of greatest posterior density; a feature that
     says nothing gets next to no weight. A model's own loss is left out of its prediction
-    (equations 5.10 and 5.12), but for its part in these few parameters. Of more than 256 models,
+    (equation 5.12), but for its part in these few parameters. Of more than 256 models,
     so many stand for all (Snelson & Ghahramani 2006), and the cost is linear in models.
 
     Losses much worse than the median are clipped: how bad the bad are says nothing on the good.
@@ -227,13 +227,14 @@ def _evenly(ranked: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
 
 
 def _matern(distance: FloatArray) -> FloatArray:
-    """Matérn covariance with smoothness 3/2 (Rasmussen & Williams 2006, eq. 4.17)."""
+    """Return the Matérn covariance with smoothness 3/2."""
     scaled = np.sqrt(3.0) * distance
+    # Rasmussen & Williams (2006), eq. 4.17.
     return np.asarray((1.0 + scaled) * np.exp(-scaled))
 
 
 def _fit_kernel(x: FloatArray, z: FloatArray, noise: FloatArray) -> LevelKernel:
-    """Return the kernel of greatest posterior density (Rasmussen & Williams 2006, eq. 5.9)."""
+    """Return the kernel of greatest posterior density."""
     from scipy import linalg  # noqa: PLC0415
     from scipy import optimize  # noqa: PLC0415
 
@@ -273,7 +274,9 @@ def _fit_kernel(x: FloatArray, z: FloatArray, noise: FloatArray) -> LevelKernel:
         inverse = linalg.cho_solve((factor, True), np.eye(n))
         alpha = inverse @ z
         gap = (theta - prior[:, 0]) / prior[:, 1]
+        # Rasmussen & Williams (2006), eq. 5.8: minus the log marginal likelihood.
         value = 0.5 * float(z @ alpha) + float(np.log(np.diag(factor)).sum())
+        # Eq. 5.9: its gradient.
         weight = 0.5 * (inverse - np.outer(alpha, alpha))
         product = weight * covariance
         gradient = gap / prior[:, 1]
@@ -335,8 +338,7 @@ def _leave_one_out(
     """Return predictions from the others, the variances of levels around them, and the process.
 
     With features phi of the inducing points the process is a ridge regression; what they do not
-    tell of a model is noise of its own (Snelson & Ghahramani 2006, eq. 9). The hat matrix gives
-    what is predicted without a model (Rasmussen & Williams 2006, eqs. 5.10 and 5.12).
+    tell of a model is noise of its own. The hat matrix gives what is predicted without a model.
     """
     from scipy import linalg  # noqa: PLC0415
 
@@ -344,6 +346,7 @@ def _leave_one_out(
     among[np.diag_indices(len(among))] += _JITTER * kernel.itself()
     factor = linalg.cholesky(among, lower=True)
     phi = linalg.solve_triangular(factor, kernel.between(x, inducing).T, lower=True).T
+    # Snelson & Ghahramani (2006): the diagonal of what the inducing points do not tell.
     rest = np.maximum(kernel.itself() - (phi**2).sum(axis=1), 0.0)
     total = rest + kernel.own + noise + _JITTER
     information = (phi / total[:, None]).T @ phi
@@ -353,6 +356,7 @@ def _leave_one_out(
     spread = linalg.solve_triangular(posterior_factor, phi.T, lower=True)
     variance = (spread**2).sum(axis=0)
     leverage = np.minimum(variance / total, 1.0 - 1e-9)
+    # Rasmussen & Williams (2006), eq. 5.12, by the hat matrix of the ridge regression.
     mean = (phi @ coefficients - leverage * z) / (1.0 - leverage)
     without = variance / (1.0 - leverage)
     return mean, without + rest + kernel.own, (inducing, factor, posterior_factor, coefficients)

@@ -110,9 +110,9 @@ def fit_random_levels(
     so that it may be ignored (Rubin 1976). Effects are random, too: an instance that one model
     has says next to nothing on what it does to others.
 
-    Effects solve the mixed model equations (Henderson 1975, eq. 3) with the levels eliminated;
+    Effects solve the mixed model equations (Henderson 1975) with the levels eliminated;
     variances of levels and effects are posterior means for half-Cauchy priors of the standard
-    deviations, scaled by the noise (Gelman 2006, section 3.2); those of the noise are moderated
+    deviations, scaled by the noise (Gelman 2006); those of the noise are moderated
     (:func:`moderate_variances` with ``robust`` and ``keep_order``). The distribution of levels is
     fitted to the better half of the models: bad and diverged ones say nothing on how the good
     ones differ, which are to be told apart.
@@ -342,6 +342,7 @@ def _fit_effects(
     n = there.sum(axis=1)
     level_share = level_variances[has_loss] / (level_variances[has_loss] + variance / n)
     level_share[~usual[has_loss]] = 1.0
+    # Henderson (1975), the mixed model equations without the levels.
     weighted = there / variance[:, None]
     shared = there * (level_share / n)[:, None]
     information = np.diag(weighted.sum(axis=0)) - weighted.T @ shared
@@ -351,6 +352,8 @@ def _fit_effects(
     rotated = vectors.T @ right
     among = RATIOS[:, None] ** 2 * float(np.median(variance))
     shrunk = among / (1.0 + among * eigenvalues)
+    # Marginal likelihood of the variance among instances, up to a constant (Patterson & Thompson
+    # 1971), in the coordinates in which effects are independent.
     log_likelihood = 0.5 * (rotated**2 * shrunk - np.log1p(among * eigenvalues)).sum(axis=1)
     share = normalised(log_likelihood + LOG_PRIOR)
     covariance = share @ shrunk

@@ -75,8 +75,9 @@ def _t_p_value(t: FloatArray, df: FloatArray | float, alternative: Alternative) 
 
 
 def _welch(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
-    """Welch (1947) with the degrees of freedom of Satterthwaite (1946)."""
+    """Compare two means without equal variances (Welch 1947)."""
     vx, vy = x.var(axis=1, ddof=1) / x.shape[1], y.var(ddof=1) / len(y)
+    # Satterthwaite (1946).
     df = (vx + vy) ** 2 / (vx**2 / (x.shape[1] - 1) + vy**2 / (len(y) - 1))
     df = np.where(vx + vy == 0.0, 1.0, df)  # two constant models: t is infinite for any df
     return _t_p_value((x.mean(axis=1) - y.mean()) / np.sqrt(vx + vy), df, alternative)
@@ -201,10 +202,8 @@ def _fligner(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArr
 
 
 def _pitman_morgan(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
-    """Compare two variances on common instances: the correlation of sums and differences.
-
-    Pitman (1939), Morgan (1939): cov(x + y, x - y) = var(x) - var(y).
-    """
+    """Compare two variances on common instances: the correlation of sums and differences."""
+    # Pitman (1939), Morgan (1939): cov(x + y, x - y) = var(x) - var(y).
     total, difference = x + y, x - y
     total = total - total.mean(axis=1, keepdims=True)
     difference = _without_rounding(difference - difference.mean(axis=1, keepdims=True), x, y)

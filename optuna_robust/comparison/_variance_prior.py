@@ -20,7 +20,9 @@ def fit_moments(s2: FloatArray, d: FloatArray) -> tuple[float, float]:
     """Return s02 and d0 by the moments of log s2 (Smyth 2004, section 6.2)."""
     from scipy import special  # noqa: PLC0415
 
-    e = np.log(s2) - log_moment(d / 2.0)
+    # Smyth (2004), section 6.2: e has the mean log s02 less the same moment of chi2(d0), and the
+    # variance trigamma(d / 2) + trigamma(d0 / 2).
+    e = np.log(s2) - _log_moment(d / 2.0)
     chance = special.polygamma(1, d / 2.0)
     between = 0.0
     # Paule & Mandel (1982): the weighted sum of squares is convex and falls in what is between
@@ -36,7 +38,7 @@ def fit_moments(s2: FloatArray, d: FloatArray) -> tuple[float, float]:
     if between <= 0.0:
         return float(d @ s2 / d.sum()), math.inf
     d0 = 2.0 * _inverse_trigamma(between)
-    return math.exp(mean + float(log_moment(d0 / 2.0))), d0
+    return math.exp(mean + float(_log_moment(d0 / 2.0))), d0
 
 
 def with_order(s02: float, d0: float, d: FloatArray) -> tuple[float, float]:
@@ -51,7 +53,7 @@ def with_order(s02: float, d0: float, d: FloatArray) -> tuple[float, float]:
         return s02, d0
     wider = 2.0 * _inverse_trigamma(least)
     # The mean of log sigma2 stays.
-    change = float(log_moment(wider / 2.0)) - float(log_moment(d0 / 2.0))
+    change = float(_log_moment(wider / 2.0)) - float(_log_moment(d0 / 2.0))
     return s02 * math.exp(change), wider
 
 
@@ -122,7 +124,7 @@ def prior_df_of_outliers(s2: FloatArray, d: FloatArray, s02: float, d0: float) -
     return np.asarray(found)
 
 
-def log_moment(half_df: npt.ArrayLike) -> FloatArray:
+def _log_moment(half_df: npt.ArrayLike) -> FloatArray:
     """Return E log(chi2(d) / d) for d / 2; 0 for infinite d."""
     from scipy import special  # noqa: PLC0415
 
@@ -169,6 +171,7 @@ def _fit_location(
         else:
             log_odds = z - location + np.log(d / d0)
             odds = special.expit(log_odds)
+            # The density of log F(d, d0), where s2 / s02 is the F (Smyth 2004, section 3).
             log_density = (
                 half * log_odds
                 - (half + d0 / 2.0) * np.logaddexp(0.0, log_odds)

@@ -152,6 +152,7 @@ class Halving(CriterionRule):
         scores: FloatArray,
         p_values: FloatArray,
     ) -> dict[int, Removal]:
+        # Boldyrev, Ratnikov & Shevelev (2025), Algorithm 1: the threshold is the median.
         keep = n_kept(len(ranked), self.reduction_factor, self.n_select)
         threshold = float(scores[ranked[keep - 1]])
         return {
@@ -191,4 +192,5 @@ class SequentialHalving(Halving):
 
     def eliminates_at(self, n_instances: int) -> bool:
         """Tell whether models can be removed after this many instances."""
+        # Karnin, Koren & Somekh (2013), Algorithm 1: as many trainings in every round.
         return is_rung(n_instances, self.n_warmup_instances, self.reduction_factor)

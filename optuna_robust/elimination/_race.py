@@ -387,6 +387,7 @@ class RaceRule:
         (Russo 2020: half of them for the leader), most of all on the same instances, whose
         effects cancel.
         """
+        # Russo (2020): as much for the likeliest model as for all its rivals.
         best = among_left.probabilities_of_best()
         leader = int(models[int(np.argmax(best))])
         others = candidates[candidates != leader]

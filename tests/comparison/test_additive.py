@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from optuna_robust.comparison import effects_uncertainty
 from optuna_robust.comparison import fit_additive
 
 
@@ -324,32 +323,6 @@ def test_fits_move_with_shifts_and_scales(losses, robust, seed):
     np.testing.assert_allclose(moved.df, fit.df, atol=1e-12)
 
 
-def test_the_effects_uncertainty_is_that_of_least_squares():
-    losses = np.random.default_rng(14).normal(size=(6, 5))
-    losses[~nested([5, 4, 4, 2, 1, 1], 5)] = np.nan
-    fit = fit_additive(losses, robust=False)
-    design, _, _, _ = design_of(losses)
-    covariance = np.linalg.pinv(design.T @ design)[:6, :6]
-    for reference in (0, 3, 5):
-        variance = np.diag(covariance) + covariance[reference, reference]
-        variance -= 2.0 * covariance[reference]
-        plain = 1.0 / fit.n + 1.0 / fit.n[reference]
-        plain[reference] = 0.0
-        found = effects_uncertainty(losses, fit, reference)
-        np.testing.assert_allclose(found, variance - plain, atol=1e-12)
-    assert np.isnan(effects_uncertainty([[1.0, 2.0], [np.nan] * 2], fit_additive(np.eye(2)), 0)[1])
-
-
-def test_effects_that_few_models_tell_about_are_uncertain():
-    """Models with one instance against one with two, of which a pilot of m models has both."""
-    for m in (2, 8, 32):
-        losses = np.random.default_rng(m).normal(size=(100, 2))
-        losses[m:, 1] = np.nan
-        found = effects_uncertainty(losses, fit_additive(losses), 0)
-        np.testing.assert_allclose(found[:m], 0.0, atol=1e-12)
-        np.testing.assert_allclose(found[m:], 0.5 / m)
-
-
 @either
 def test_no_step_is_quadratic_in_models(robust):
     losses = np.random.default_rng(15).normal(size=(7000, 20))
@@ -365,11 +338,3 @@ def test_no_step_is_quadratic_in_models(robust):
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"shape \(n_models, n_instances\), but had \(3,\)"):
         fit_additive([1.0, 2.0, 3.0])
-    losses = np.zeros((3, 2))
-    fit = fit_additive(losses)
-    with pytest.raises(ValueError, match="3 models and 2 instances"):
-        effects_uncertainty(losses[:2], fit, 0)
-    with pytest.raises(ValueError, match="index of the 3 models, but was 3"):
-        effects_uncertainty(losses, fit, 3)
-    with pytest.raises(ValueError, match="reference must be at least 0"):
-        effects_uncertainty(losses, fit, -1)
