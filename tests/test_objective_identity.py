@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections import namedtuple
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from functools import wraps
-import json
+import gc
+import io
+import os
 from pathlib import Path
 import subprocess
 import sys
+import threading
 from typing import Any
+import weakref
 
 import numpy as np
 import optuna
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import optuna_robust as opr
 from optuna_robust import Instance
@@ -33,6 +41,49 @@ def objective(trial):
     x = trial.suggest_float("x", 0, 1)
     return x**2 if x in {"a", "b", 1} else 2.5
 """
+EVERYTHING = (
+    PLAIN
+    + """
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import lru_cache, partial
+import sys
+import numpy as np
+import optuna
+from optuna_robust.objective_identity import objective_identity
+
+@dataclass
+class Config:
+    names: frozenset
+    study: object
+
+def train(trial, config, **options):
+    def inner():
+        return {"a", "b", objective(trial)}
+    return len(inner()) + len(config.names)
+
+class Objective(Config):
+    rates: tuple = (0.1, "x")
+    @property
+    def shift(self):
+        return self.train(2)
+    @lru_cache
+    def train(self, x):
+        return x
+    def __call__(self, trial):
+        return self.shift
+
+config = Config(frozenset({"x", "y", (1, "z")}), optuna.create_study())
+options = {each: np.arange(3) for each in {"p", "q", "r"}}
+for each in (
+    objective,
+    partial(train, config=config, **options),
+    Objective({"u", "v"}, Namespace(kinds=[Config, np.float32, {"s", "t"}])),
+    lambda trial: objective(trial) + len(config.names),
+):
+    print(objective_identity(each).code)
+"""
+)
 WITH_HELPER = """
 def train(x):
     return [each * x for each in range(3)]
@@ -54,6 +105,9 @@ def objective(trial):
         (PLAIN, '"x", 0, 1', '"x", 0, 2'),
         (PLAIN, "suggest_float", "suggest_int"),
         (PLAIN, '"b", 1', '"c", 1'),
+        (PLAIN, "x**2", "x*2"),
+        (PLAIN, "    return", "    print(x)\n    return"),
+        (WITH_HELPER, "class Net:", "class Net:\n    depth = 2\n"),
         (WITH_HELPER, "range(3)", "range(4)"),
         (WITH_HELPER, "x + 1", "x + 2"),
     ],
@@ -67,9 +121,15 @@ def test_other_code_is_another_objective(source: str, old: str, new: str) -> Non
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("'''An objective.'''", "'''Another text.'''"), ("    x =", "    # a comment\n    x =")],
+    [
+        ("'''An objective.'''", "'''Another text.'''"),
+        ("    '''An objective.'''\n", ""),
+        ("    x =", "    # a comment\n    x ="),
+        ('"x", 0, 1)', '\n        "x",\n        0,\n        1,\n    )'),
+    ],
 )
-def test_texts_and_comments_do_not_count(old: str, new: str) -> None:
+def test_docstrings_comments_and_formatting_do_not_count(old: str, new: str) -> None:
+    assert old in PLAIN
     other = objective_identity(defined(PLAIN.replace(old, new)))
     assert objective_identity(defined(PLAIN)).is_of(other.to_dict())
 
@@ -119,13 +179,6 @@ class InheritsCounting(Counting):
         return loss
 
 
-class SetsAny(InheritsCounting):
-    def train(self, trial: Any) -> float:
-        for name in ("n_calls", "best"):
-            setattr(self, name, 0.0)
-        return 0.0
-
-
 class AnswersToAnyName:
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -171,18 +224,6 @@ def test_objects_that_raise_when_they_are_looked_into_are_trained(kind: type) ->
     assert selected.n_trainings > 0
 
 
-@pytest.mark.parametrize("kind", [InheritsCounting, SetsAny])
-def test_what_inherited_methods_and_setattr_change_does_not_count(
-    kind: type[Counting],
-) -> None:
-    counts = kind(2)
-    before = objective_identity(counts)
-    counts.n_calls, counts.best = 3, 0.5
-    assert objective_identity(counts).is_of(before.to_dict())
-    other = objective_identity(kind(3))
-    assert other.is_of(before.to_dict()) == (kind is SetsAny)
-
-
 def decorated(function: Callable[[Any], float]) -> Callable[[Any], float]:
     @wraps(function)
     def wrapper(trial: Any) -> float:
@@ -209,39 +250,90 @@ def test_other_arguments_make_another_objective(make: Callable[[float], Any]) ->
     assert not two.is_of(three.to_dict())
 
 
-def test_what_a_call_changes_does_not_count() -> None:
-    n_calls, seen = 0, []
+def counting() -> tuple[Callable[[float], float], Callable[[], None]]:
+    n_calls, note, seen = 0, "", [0.0]
 
-    def counting(x: float) -> float:
+    def objective(x: float) -> float:
         nonlocal n_calls
         n_calls += 1
         seen.append(x)
-        return x
+        return x + len(note)
 
+    def sibling() -> None:
+        nonlocal note
+        note = "changed"
+        seen.clear()
+
+    return objective, sibling
+
+
+@pytest.mark.parametrize("wrap", [lambda each: each, partial, decorated])
+def test_what_is_changed_later_does_not_count(wrap: Callable[[Any], Any]) -> None:
+    for make in (counting, lambda: counts_by(OfPower(2)), lambda: counts_by(InheritsCounting(2))):
+        objective, change = make()
+        objective = wrap(objective)
+        before = objective_identity(objective)
+        change()
+        assert objective_identity(objective) == before
+        assert objective_identity(wrap(make()[0])) == before
+
+
+def counts_by(counts: OfPower | Counting) -> tuple[Any, Callable[[], None]]:
+    def change() -> None:
+        counts.n_calls += 1
+        setattr(counts, "best", 0.5)  # noqa: B010
+
+    return counts, change
+
+
+def test_methods_of_one_object_are_apart() -> None:
     counts = OfPower(2)
-    before = [objective_identity(each) for each in (counting, counts)]
-    counting(1.0)
+    before = objective_identity(counts.train)
     counts.n_calls += 1
-    assert before == [objective_identity(each) for each in (counting, counts)]
+    assert objective_identity(counts.train) == before
+    assert objective_identity(counts) != before
+    assert objective_identity(counts.__call__) != before
+
+
+def test_identities_do_not_keep_objectives_alive() -> None:
+    for make in (lambda: counting()[0], lambda: OfPower(2), lambda: partial(OfPower(2).train)):
+        objective = make()
+        objective_identity(objective)
+        reference = weakref.ref(objective)
+        del objective
+        gc.collect()
+        assert reference() is None
 
 
 def test_it_is_the_same_in_every_process(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(PLAIN)
-    code = (
-        "import json, train; from optuna_robust.objective_identity import objective_identity; "
-        "print(json.dumps(objective_identity(train.objective).to_dict()))"
-    )
-    path = [str(tmp_path), *sys.path]
-    script = f"import sys; sys.path[:] = {path!r}; {code}"
-    for _ in range(2):  # strings have other hashes in each
-        out = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-        assert objective_identity(defined(PLAIN)).is_of(json.loads(out.stdout))
+    """With other hashes of strings, elsewhere, as a script or imported, after other questions."""
+    (tmp_path / "train.py").write_text(EVERYTHING)
+    import_it = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import train"
+    printed = [
+        subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            check=True,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ).stdout
+        for arguments, cwd in (
+            (["train.py"], tmp_path),
+            (["-c", import_it], Path.cwd()),
+        )
+    ]
+    assert printed[0] == printed[1]
+    assert len(set(printed[0].split())) == 4
 
 
 def test_between_versions_of_python_the_name_tells() -> None:
     kept = {**objective_identity(of_power(2)).to_dict(), "python": "3.99"}
     assert objective_identity(of_power(3)).is_of(kept)
     assert not objective_identity(with_argument).is_of(kept)
+
+
+class Kind(Enum):
+    a, b = 0, 1
 
 
 class Config:
@@ -279,6 +371,10 @@ def with_data(trial: Any, data: Any) -> float:
         lambda n: {"config": Config(n)},
         range,
         lambda n: Path(f"data{n}"),
+        lambda n: LogisticRegression(C=n + 1),
+        lambda n: Namespace(shift=n),
+        namedtuple("Shift", "by"),
+        lambda n: Kind.a if n else Kind.b,
     ],
 )
 def test_other_data_make_another_objective(make: Callable[[int], Any]) -> None:
@@ -291,7 +387,7 @@ def test_other_data_make_another_objective(make: Callable[[int], Any]) -> None:
 def test_other_tensors_and_frames_make_another_objective() -> None:
     torch, pandas = pytest.importorskip("torch"), pytest.importorskip("pandas")
     for make in (
-        lambda n: torch.full((2, 2), float(n), dtype=torch.bfloat16, requires_grad=True),
+        lambda n: torch.full((2, 2), float(n), dtype=torch.float16),
         lambda n: pandas.DataFrame({"a": [1, n], "b": ["x", "y"]}),
         lambda n: pandas.Series(["x", str(n)]),
     ):
@@ -300,6 +396,14 @@ def test_other_tensors_and_frames_make_another_objective() -> None:
         )
         assert one.is_of(again.to_dict())
         assert not one.is_of(other.to_dict())
+
+
+def test_what_is_new_in_every_process_counts_by_its_type_if_it_shows_an_address() -> None:
+    for make in (threading.Lock, np.random.default_rng, optuna.create_study, object, io.StringIO):
+        one, other = (objective_identity(partial(with_data, data=make())) for _ in range(2))
+        assert one == other
+    one, other = (objective_identity(partial(with_data, data=kind())) for kind in (object, set))
+    assert one != other
 
 
 def test_data_that_hold_themselves_are_told_apart() -> None:

@@ -167,9 +167,10 @@ def confirm(
             Keeps the instances, and knows those that were trained before. Default: a study keeps
             them itself; confirmed again by the same objective with the same ``seed`` and
             ``vary``, only what is missing is trained, and a line is logged. An objective is known
-            again by its code, arguments and what they hold; what it reads from globals or files,
-            and the code of other modules, cannot be seen: if that has changed, use another
-            ``seed`` to train new instances.
+            again by its code and by what it held (arguments, closure, attributes) when it was
+            first used in this process; what it reads from globals or files, and the code of other
+            modules, cannot be seen: if that has changed, use another ``seed`` to train new
+            instances.
         show_progress_bar:
             Show one.
 

@@ -95,8 +95,8 @@ class KeptInstances:
                 f"{counted(n_reused, 'instance')} of this confirmation "
                 f"{'was' if n_reused == 1 else 'were'} taken from the study "
                 f"{self.study.study_name!r}, which keeps what the same objective gave with "
-                f"seed={self.seed}. Data that it reads from globals or files cannot be seen: to "
-                "train new instances, confirm with another seed."
+                f"seed={self.seed}. What has changed since in its attributes, in globals or in "
+                "files cannot be seen: to train new instances, confirm with another seed."
             )
 
     def _kept(self, outcome: Outcome) -> list[Any]:

@@ -4,7 +4,6 @@ from optuna_robust.evaluation._attributes import AttributeValueError
 from optuna_robust.evaluation._epochs import EpochPruning
 from optuna_robust.evaluation._epochs import number_among_instances
 from optuna_robust.evaluation._epochs import PastInstance
-from optuna_robust.evaluation._evaluator import as_loss
 from optuna_robust.evaluation._evaluator import Evaluator
 from optuna_robust.evaluation._evaluator import Job
 from optuna_robust.evaluation._evaluator import Key
@@ -16,6 +15,7 @@ from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._instance_trial import ModelKnown
 from optuna_robust.evaluation._model_trial import ModelMismatchError
 from optuna_robust.evaluation._model_trial import ModelTrial
+from optuna_robust.evaluation._returned import as_loss
 from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._study_view import link_artifacts
 from optuna_robust.evaluation._study_view import NotAvailableError

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from collections.abc import Set
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -26,6 +24,9 @@ from optuna_robust.evaluation._fault import fault_of
 from optuna_robust.evaluation._fault import forget_frames
 from optuna_robust.evaluation._instance_trial import InstanceTrial
 from optuna_robust.evaluation._model_trial import ModelTrial
+from optuna_robust.evaluation._returned import as_loss
+from optuna_robust.evaluation._returned import as_losses
+from optuna_robust.evaluation._returned import as_values
 from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._signature import what_it_takes
 from optuna_robust.evaluation._study_view import StudyView
@@ -33,6 +34,7 @@ from optuna_robust.failures import kind_of
 from optuna_robust.model_key import model_key
 from optuna_robust.objective_identity import objective_identity
 from optuna_robust.objective_identity import ObjectiveIdentity
+from optuna_robust.trials import VALUES
 
 
 if TYPE_CHECKING:
@@ -143,9 +145,13 @@ class Evaluator:
             ``objective(trial, instances)``, returning a loss for each.
         seed_function:
             Called with ``instance.seed`` before every instance, to seed other libraries.
+        n_values:
+            How many values the objective returns for an instance: the first one is the loss, and
+            the trial keeps the others. Where one of them is NaN or infinite, the instance failed.
 
     Raises:
-        TypeError: If one of them cannot be called so.
+        TypeError: If one of them cannot be called so, or an objective of several values takes
+            several instances.
         ValueError: If an objective that takes several instances has a ``seed_function``, which
             seeds one.
     """
@@ -154,6 +160,7 @@ class Evaluator:
         self,
         objective: Callable[..., Any],
         seed_function: Callable[[int], object] | None = None,
+        n_values: int = 1,
     ) -> None:
         self._takes = what_it_takes(objective)
         self._objective = objective
@@ -164,7 +171,13 @@ class Evaluator:
                 "seed_function seeds one instance at a time, but the objective takes several "
                 "(its parameter 'instances'); seed other libraries inside it."
             )
+        if n_values > 1 and self.takes_several:
+            raise TypeError(
+                "criterion names a criterion for each of several values, but the objective takes "
+                "several instances (its parameter 'instances'), which return one loss each."
+            )
         self._seed_function = seed_function
+        self._n_values = n_values
 
     @property
     def takes_several(self) -> bool:
@@ -282,60 +295,20 @@ class Evaluator:
         if self._takes == "instance":
             if self._seed_function is not None:
                 self._seed_function(instance.seed)
-            return [as_loss(self._objective(trial, instance=instance))]
+            return [self._loss(trial, self._objective(trial, instance=instance))]
         with global_seed(instance.seed, self._seed_function, on_wait=on_wait):
-            return [as_loss(self._objective(trial))]
+            return [self._loss(trial, self._objective(trial))]
+
+    def _loss(self, trial: InstanceTrial, returned: object) -> float:
+        if self._n_values == 1:
+            return as_loss(returned)
+        first, *others = as_values(returned, self._n_values)
+        for value in others:
+            if not math.isfinite(value):
+                return value
+        trial.set_user_attr(VALUES, others)
+        return first
 
 
 def _failure(loss: float) -> str | None:
     return None if math.isfinite(loss) else f"the objective returned {loss}"
-
-
-def as_loss(returned: object) -> float:
-    """Return what the objective returned as a float.
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is a sequence, but not of one number.
-    """
-    wrong = (
-        "The objective must return one loss, a number, for each instance, but returned "
-        f"{returned!r} of type {type(returned).__name__}."
-    )
-    if isinstance(returned, Sequence) and not isinstance(returned, (str, bytes)):
-        if len(returned) != 1:
-            raise ValueError(
-                f"{wrong} For a study of several objectives, give MultiInstanceObjective a "
-                "criterion for each, such as criterion=('q3+iqr', 'mean'); selections and "
-                "confirmations have one."
-            )
-        returned = returned[0]
-    if isinstance(returned, (str, bytes)) or not hasattr(returned, "__float__"):
-        raise TypeError(wrong)
-    try:
-        # float() of a tensor with a gradient warns, and of an array with one element fails.
-        return float(returned.item() if hasattr(returned, "item") else returned)
-    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers
-        raise ValueError(wrong) from None
-
-
-def as_losses(returned: object, n: int) -> list[float]:
-    """Return what an objective of several instances returned as floats.
-
-    Raises:
-        TypeError: If it is no sequence of numbers.
-        ValueError: If there are not as many as instances.
-    """
-    unordered = (str, bytes, Mapping, Set)
-    if isinstance(returned, unordered) or not isinstance(returned, Iterable):
-        raise TypeError(
-            f"The objective must return a loss for each of its {n} instances, but returned "
-            f"{returned!r} of type {type(returned).__name__}."
-        )
-    losses = list(returned)
-    if len(losses) != n:
-        raise ValueError(
-            f"The objective must return a loss for each of its {n} instances, but returned "
-            f"{len(losses)}."
-        )
-    return [as_loss(loss) for loss in losses]

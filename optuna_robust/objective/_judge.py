@@ -268,3 +268,19 @@ def check_returns(
     if not returns:
         raise ValueError("returns must name at least one criterion, but was empty.")
     return tuple(get_criterion(each) for each in returns)
+
+
+def check_criteria(
+    criteria: Sequence[str | Callable[[FloatArray], float] | Criterion],
+) -> tuple[Criterion, ...]:
+    """Return the criteria of an objective's values.
+
+    Raises:
+        ValueError: If there are fewer than two, or one is unknown.
+    """
+    if len(criteria) < 2:
+        raise ValueError(
+            f"criterion must be one criterion, or a sequence of one for each of the study's "
+            f"objectives, at least two, but was {criteria!r}."
+        )
+    return tuple(map(get_criterion, criteria))

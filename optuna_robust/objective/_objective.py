@@ -45,13 +45,12 @@ from optuna_robust.instance import SOURCES
 from optuna_robust.objective._dead_trials import continue_dead_trials
 from optuna_robust.objective._dead_trials import first_number
 from optuna_robust.objective._epochs import make_instance_pruning
+from optuna_robust.objective._judge import check_criteria
 from optuna_robust.objective._judge import check_returns
 from optuna_robust.objective._judge import check_study
 from optuna_robust.objective._judge import is_robust
 from optuna_robust.objective._judge import Judge
 from optuna_robust.objective._judge import make_judge
-from optuna_robust.objective._several_values import check_criteria
-from optuna_robust.objective._several_values import SeveralValues
 from optuna_robust.objective._trial_instances import Train
 from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
@@ -262,10 +261,10 @@ class MultiInstanceObjective:
         self._criterion, self._several = None, None
         if isinstance(criterion, Sequence) and not isinstance(criterion, str):
             self._several = check_criteria(criterion)
-            objective = SeveralValues(objective, len(criterion))
         elif criterion is not None:
             self._criterion = get_criterion(criterion)
-        self._evaluator = Evaluator(objective, seed_function)
+        n_values = 1 if self._several is None else len(self._several)
+        self._evaluator = Evaluator(objective, seed_function, n_values)
         self._n_instances = check_n_instances(n_instances)
         self._returns = None if returns is None else check_returns(returns)
         self._seed = check_count("seed", seed, minimum=0)

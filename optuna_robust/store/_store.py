@@ -76,11 +76,12 @@ class InstanceStore:
             ``"sqlite:///robust.db"``. Default: in memory, gone with this object.
         experiment:
             Name of what is trained: instances of different experiments are apart. If another
-            objective, or one whose code has changed, uses the experiment, a warning says so; what
-            its code reads (data, module variables, libraries) is not looked at.
+            objective uses the experiment, or one whose code has changed (comments and docstrings
+            apart) or holds something else (arguments, closure, attributes), a warning says so;
+            what it reads (files, module variables, other modules) is not looked at.
         version:
-            Your tag of the objective. Change the objective, and change the experiment with it:
-            a store refuses to mix versions in one.
+            Your tag of the objective, of which only the name is compared then. Change the
+            objective, and change the experiment with it: a store refuses to mix versions in one.
         lease:
             Seconds after which another machine's claims may be taken over if it has not been
             heard of. Clocks of machines should agree better than that.
@@ -263,7 +264,11 @@ class InstanceStore:
         is_same_name = kept["name"] == objective.name
         if objective.is_of(kept) or (self._version and is_same_name):
             return
-        what = "but its code has changed" if is_same_name else f"not by {objective.name!r}"
+        what = (
+            "but its code has changed, or what it holds (arguments, closure, attributes)"
+            if is_same_name
+            else f"not by {objective.name!r}"
+        )
         warnings.warn(
             f"The {phase} instances of experiment {self._experiment!r} in the store "
             f"{without_password(self._url)!r} were trained by the objective {kept['name']!r}, "

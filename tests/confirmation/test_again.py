@@ -49,9 +49,9 @@ def kept(study: optuna.Study) -> ConfirmationResult:
 
 def test_only_what_is_missing_is_trained() -> None:
     study, seen = searched(), list[tuple[float, int]]()
-    results = []
+    objective, results = counting(seen), []
     for n_models, n_instances, n_trainings in [(1, 4, 4), (2, 4, 4), (2, 7, 6), (3, 7, 7)]:
-        results.append(confirm(study, counting(seen), n_models=n_models, n_instances=n_instances))
+        results.append(confirm(study, objective, n_models=n_models, n_instances=n_instances))
         assert results[-1].n_trainings == n_trainings
         assert results[-1].n_reused == n_models * n_instances - n_trainings
     assert len(set(seen)) == len(seen) == 21

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
+import random
 from typing import Any
 
 import numpy as np
@@ -221,6 +223,48 @@ def test_what_does_not_fit_is_refused_before_training(
     study = study_of(**study_options)
     with pytest.raises(error, match=message):
         study.optimize(MultiInstanceObjective(objective, 3, **options), n_trials=1)
+
+
+def test_a_decorator_is_asked_as_for_one_value() -> None:
+    @functools.wraps(accuracy_and_latency)
+    def gives_it(trial: optuna.Trial) -> Any:
+        return accuracy_and_latency(trial, Instance(random.getrandbits(16)))
+
+    @functools.wraps(accuracy_and_latency)
+    def passes_it_on(trial: optuna.Trial, **options: Any) -> Any:
+        return accuracy_and_latency(trial, **options)
+
+    for criterion in ("mean", ("mean", "max")):
+        with pytest.raises(TypeError, match=r"its decorator takes \(trial"):
+            MultiInstanceObjective(gives_it, 3, criterion=criterion)
+    del gives_it.__wrapped__  # type: ignore[attr-defined]
+    values = []
+    for objective in (gives_it, passes_it_on, accuracy_and_latency):
+        study = study_of()
+        study.optimize(MultiInstanceObjective(objective, 3, criterion=("mean", "max")), n_trials=2)
+        values.append([trial.values for trial in study.trials])
+    assert values[1] == values[2] != values[0]
+
+
+def other_values(trial: optuna.Trial, instance: Instance) -> tuple[float, float]:
+    return accuracy_and_latency(trial, instance)[::-1]
+
+
+def test_a_store_knows_the_objective_itself(recwarn: pytest.WarningsRecorder) -> None:
+    store = opr.InstanceStore()
+
+    def search(objective: Any, n_values: int) -> None:
+        criterion = ("mean", "max", "max")[:n_values]
+        robust = MultiInstanceObjective(objective, 3, criterion=criterion, store=store)
+        study = study_of(*("minimize",) * n_values)
+        study.optimize(robust, n_trials=1, catch=ValueError)
+
+    search(accuracy_and_latency, 2)
+    search(accuracy_and_latency, 2)
+    search(accuracy_and_latency, 3)
+    assert not [each for each in recwarn if "were trained by" in str(each.message)]
+    with pytest.warns(UserWarning, match="'accuracy_and_latency', not by 'other_values'"):
+        search(other_values, 2)
 
 
 def test_an_objective_of_several_instances_is_refused() -> None:
