@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import os
 from pathlib import Path
-import sysconfig
 import traceback
 from types import TracebackType
 
@@ -13,7 +13,7 @@ from types import TracebackType
 # An objective that raises one of these has a mistake, which no hyperparameter explains.
 _PROGRAMMING_ERRORS = (NameError, ImportError, SyntaxError)
 _OURS = Path(__file__).parents[1]
-_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_STANDARD_LIBRARY = Path(os.__file__).parent
 _INSTALLED = {"site-packages", "dist-packages"}
 
 

@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 import hashlib
-import multiprocessing
 import os
 import pickle
 import signal
@@ -386,6 +385,8 @@ def _restore_start_method() -> None:
 
     loky's workers would start them as loky's, which only loky can do.
     """
+    import multiprocessing  # noqa: PLC0415
+
     if multiprocessing.get_start_method(allow_none=True) in {"loky", "loky_init_main"}:
         multiprocessing.set_start_method(None, force=True)
 
