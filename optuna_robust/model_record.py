@@ -37,6 +37,7 @@ class ModelRecord:
         user_attrs: User attributes that instances set, by instance number.
         constraints: A model is as feasible as its worst instance.
         distributions: What the objective suggested from, if the study does not know.
+        read_params: Which hyperparameters it read from ``trial.params``; likewise.
         system_attrs: What integrations wrote to a storage that is not the trial's.
         n_reused: Instances that were taken from a store, or from an earlier trial.
         pruned: Why instances were pruned by their epochs, by instance number.
@@ -50,6 +51,7 @@ class ModelRecord:
     user_attrs: dict[int, dict[str, Any]] = field(default_factory=dict)
     constraints: Constraints = field(default_factory=Constraints)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+    read_params: frozenset[str] = frozenset()
     system_attrs: dict[str, Any] = field(default_factory=dict)
     n_reused: int = 0
     pruned: dict[int, str] = field(default_factory=dict)
@@ -139,6 +141,7 @@ class ModelRecord:
         if violation >= self._worst_violation:
             self._worst_violation, self._worst = violation, number
         self.distributions = outcome.distributions or self.distributions
+        self.read_params |= outcome.read_params
         self.system_attrs.update(outcome.system_attrs)
 
     def latest_attrs(self) -> dict[str, Any]:

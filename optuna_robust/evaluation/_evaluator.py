@@ -99,6 +99,7 @@ class Outcome:
         distributions: What the objective suggested from; empty if it is kept elsewhere.
         system_attrs: What integrations wrote to the trial's storage; likewise.
         pruner_state: What the instance pruner noted.
+        read_params: Names of a given model's hyperparameters that the objective read.
         error: The exception of a failure, as long as it may be raised.
         fault: What is kept of it, in the run that trained the instance.
         failure_kind: Type and place of the exception; None if it was none, or is not known.
@@ -120,6 +121,7 @@ class Outcome:
     failure_kind: str | None = field(default=None, compare=False)
     stopped: bool = False
     pruner_state: dict[str, Any] = field(default_factory=dict)
+    read_params: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> str | None:
@@ -279,6 +281,7 @@ class Evaluator:
                 failure_kind=None if fault is None else fault.kind,
                 stopped=pruned and view.stopped_by is not None,
                 pruner_state=view.pruner_state,
+                read_params=view.read_params,
             )
             for each, loss in zip(views, losses, strict=True)
         ]

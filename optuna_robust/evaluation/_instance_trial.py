@@ -16,6 +16,7 @@ from optuna.trial import Trial
 
 from optuna_robust.evaluation._attributes import plain_attribute
 from optuna_robust.evaluation._model_trial import ModelTrial
+from optuna_robust.evaluation._read_params import ReadParams
 from optuna_robust.evaluation._values import canonical_params
 from optuna_robust.evaluation._values import canonical_value
 from optuna_robust.evaluation._values import check_choices
@@ -73,6 +74,7 @@ class InstanceTrial(Trial):
         self._learning_curve: dict[int, float] = {}
         self._own_user_attrs: dict[str, Any] = {}
         self._constraint_values: dict[str, float] = {}
+        self._read_params: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         """Answer as the study's trial does."""
@@ -88,7 +90,14 @@ class InstanceTrial(Trial):
     @property
     def params(self) -> dict[str, Any]:
         """The trial's hyperparameters, as its distributions give them."""
-        return canonical_params(self._trial.params, self._trial.distributions)
+        params = canonical_params(self._trial.params, self._trial.distributions)
+        is_given = isinstance(self._trial, ModelTrial)
+        return ReadParams(params, self._read_params) if is_given else params
+
+    @property
+    def read_params(self) -> frozenset[str]:
+        """Names of a given model's hyperparameters that were read from :attr:`params`."""
+        return frozenset(self._read_params)
 
     @property
     def learning_curve(self) -> dict[int, float]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def check_suggested(models: ModelSet, records: Sequence[ModelRecord]) -> None:
     """Check that the objective suggests what the models differ in, once each was trained.
 
-    In a conditional space a model's objective may leave out some. Models that are equal in all
-    that it suggests are trained twice, and warned of.
+    What it reads from ``trial.params`` counts as suggested. In a conditional space a model's
+    objective may leave out some. Models that are equal in all that it suggests are trained twice,
+    and warned of.
 
     Args:
         models:
@@ -43,13 +44,13 @@ def check_suggested(models: ModelSet, records: Sequence[ModelRecord]) -> None:
 
 
 def _suggested(record: ModelRecord) -> set[str] | None:
-    """Return what the objective suggested for a model; None if that is not known.
+    """Return what the objective suggested for a model, or read; None if that is not known.
 
     An instance that failed may have ended before it suggested all.
     """
-    if len(record.failures) == len(record.losses) or not record.distributions:
+    if len(record.failures) == len(record.losses):
         return None
-    return set(record.distributions)
+    return {*record.distributions, *record.read_params} or None
 
 
 def _warn_of_equals(models: ModelSet, suggested: Sequence[set[str] | None]) -> None:

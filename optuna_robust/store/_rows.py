@@ -27,6 +27,7 @@ FINISHED = (DONE, FAILED, PRUNED, STOPPED)
 _SYSTEM_ATTRS = "robust:system_attrs"
 _KIND = "robust:failure_kind"
 _PRUNER_STATE = "robust:pruner_state"
+_READ_PARAMS = "robust:read_params"
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def _outcome(columns: Mapping[Any, Any]) -> Outcome:
     system_attrs = user_attrs.pop(_SYSTEM_ATTRS, {})
     kind = user_attrs.pop(_KIND, None)
     pruner_state = user_attrs.pop(_PRUNER_STATE, {})
+    read_params = frozenset(user_attrs.pop(_READ_PARAMS, ()))
     return Outcome(
         columns["loss"],
         columns["failure"],
@@ -200,6 +202,7 @@ def _outcome(columns: Mapping[Any, Any]) -> Outcome:
         failure_kind=kind,
         stopped=columns["state"] == STOPPED,
         pruner_state=pruner_state,
+        read_params=read_params,
     )
 
 
@@ -212,6 +215,8 @@ def _with_others(outcome: Outcome) -> dict[str, Any]:
         others[_KIND] = storable(outcome.failure_kind)
     if outcome.pruner_state:
         others[_PRUNER_STATE] = outcome.pruner_state
+    if outcome.read_params:
+        others[_READ_PARAMS] = sorted(outcome.read_params)
     return {**outcome.user_attrs, **others}
 
 

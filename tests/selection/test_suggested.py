@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import copy
+import json
 from typing import Any
 
 import optuna
@@ -78,6 +81,48 @@ def test_what_a_failure_did_not_come_to_suggest_is_not_known() -> None:
 
     models = {"x": [0.1, 0.9], "rate": [0.1, 0.5]}
     assert robust_select(objective, models, n_instances=4).best_params["x"] == 0.1
+
+
+READERS: dict[str, Callable[[optuna.Trial], object]] = {
+    "item": lambda trial: trial.params["w"],
+    "get": lambda trial: trial.params.get("w", 0),
+    "keywords": lambda trial: dict(**trial.params),
+    "merged": lambda trial: {"depth": 1} | trial.params,
+    "values": lambda trial: list(trial.params.values()),
+    "copied": lambda trial: copy.deepcopy(trial.params),
+    "json": lambda trial: json.dumps(trial.params),
+}
+
+
+@pytest.mark.parametrize("how", READERS)
+def test_what_is_read_from_the_params_is_used(how: str, logged: pytest.LogCaptureFixture) -> None:
+    def reading(trial: optuna.Trial, instance: Instance) -> float:
+        READERS[how](trial)
+        return noisy(trial, instance)
+
+    store = InstanceStore()
+    for _ in range(2):
+        robust_select(reading, {"x": [0.1, 0.2], "w": [1, 2]}, n_instances=3, store=store)
+    assert not logged.records
+
+
+def test_what_is_read_in_workers_is_used() -> None:
+    def reading(trial: optuna.Trial, instance: Instance) -> float:
+        return noisy(trial, instance) + float(trial.params["w"])
+
+    selected = robust_select(
+        reading, {"x": [0.1, 0.2], "w": [1, 2]}, n_instances=3, n_jobs=2, rule="halving"
+    )
+    assert selected.best_params["w"] == 1
+
+
+def test_a_look_at_other_params_is_no_use() -> None:
+    def reading(trial: optuna.Trial, instance: Instance) -> float:
+        assert "dropuot" in str(trial.params) and len(trial.params) == 2
+        return noisy(trial, instance) + float(trial.params["x"])
+
+    with pytest.raises(ValueError, match=r"\['dropuot'\], which the objective"):
+        robust_select(reading, {"x": [0.1, 0.2], "dropuot": [0.1, 0.5]}, n_instances=4)
 
 
 def test_an_objective_that_suggests_nothing_reads_its_models_otherwise(
