@@ -20,16 +20,16 @@ def plain_attribute(key: str, value: Any) -> Any:
         key:
             Its name.
         value:
-            What the objective set; numbers in lists and dictionaries are converted, too, and
-            arrays become lists.
+            What the objective set; what lists, tuples and dictionaries hold is converted, too,
+            keys included. Arrays become lists, named tuples plain ones.
 
     Raises:
         AttributeValueError: If the value cannot be written as JSON.
     """
-    found = _plain(value)
     try:
+        found = _plain(value)
         json.dumps(found)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise AttributeValueError(
             f"The user attribute {key!r} must be numbers, strings, booleans, None, or lists and "
             f"dictionaries of these, but was {value!r}: {error}."
@@ -40,13 +40,12 @@ def plain_attribute(key: str, value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.longdouble):
         return float(value)
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
     if isinstance(value, dict):
         return {_plain(key): _plain(each) for key, each in value.items()}
-    if type(value) in {list, tuple}:
-        return type(value)(map(_plain, value))
-    # Tensors of one number, of any library: PyTorch need not be imported.
-    if callable(getattr(value, "item", None)) and getattr(value, "ndim", None) == 0:
-        return value.item()
+    if isinstance(value, (list, tuple)):
+        return (list if isinstance(value, list) else tuple)(map(_plain, value))
+    # Arrays and tensors of any library: PyTorch need not be imported.
+    if hasattr(value, "ndim") and callable(getattr(value, "tolist", None)):
+        listed = value.tolist()
+        return listed if isinstance(listed, np.generic) else _plain(listed)
     return value

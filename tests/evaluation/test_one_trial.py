@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from functools import partial
+import json
 import multiprocessing
 from pathlib import Path
 import pickle
 from typing import Any
+from typing import NamedTuple
 
 import loky
 import numpy as np
@@ -388,6 +392,11 @@ def test_other_choices_are_not(choices: list[Any], executor: Executor) -> None:
 # --- attributes ----------------------------------------------------------------------------------
 
 
+class Scores(NamedTuple):
+    f1: Any
+    curve: Any
+
+
 def sets_numbers(trial: optuna.Trial, instance: opr.Instance) -> float:
     trial.set_user_attr("f1", np.float32(0.5))
     trial.set_user_attr("best", np.arange(3).argmax())
@@ -396,6 +405,10 @@ def sets_numbers(trial: optuna.Trial, instance: opr.Instance) -> float:
     trial.set_user_attr("nested", {"a": [np.float64(1.5), (np.int8(1), "b")]})
     trial.set_user_attr("curve", np.array([0.5, 0.25]))
     trial.set_user_attr("tensor", torch.tensor(0.5))
+    trial.set_user_attr("scores", Scores(np.float32(0.5), (np.arange(2), torch.arange(2))))
+    trial.set_user_attr("objects", np.array([np.float32(0.5), None, (1, np.int8(2))], object))
+    trial.set_user_attr("keys", OrderedDict({np.str_("a"): np.bool_(True), np.int64(3): [0]}))
+    trial.set_user_attr("long", np.arange(2, dtype=np.longdouble))
     if hasattr(trial, "set_constraint"):
         trial.set_constraint("memory", np.float32(-1))
     assert type(trial.user_attrs["f1"]) is float
@@ -416,15 +429,40 @@ def test_numpys_numbers_are_attributes(
         assert (attrs["best"], attrs["ok"], attrs["0-d"]) == (2, True, 2)
         assert list(attrs["nested"]["a"][1]) == [1, "b"]
         assert (attrs["curve"], attrs["tensor"]) == ([0.5, 0.25], 0.5)
+        written = json.loads(json.dumps({name: attrs[name] for name in attrs}))
+        assert written["scores"] == [0.5, [[0, 1], [0, 1]]]
+        assert written["objects"] == [0.5, None, [1, 2]]
+        assert written["keys"] == {"a": True, "3": [0]}
+        assert written["long"] == [0.0, 1.0]
 
 
-@pytest.mark.parametrize("value", [{1, 2}, b"x", object()])
-def test_what_is_no_json_ends_the_study_at_any_instance(value: Any) -> None:
-    def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
-        if instance.number == 1:
-            trial.set_user_attr("seen", value)
+def holds_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+NO_JSON: tuple[Callable[[], Any], ...] = (
+    lambda: {1, 2},
+    lambda: b"x",
+    object,
+    lambda: Scores(1, {2}),
+    lambda: {(1, 2): 3},
+    lambda: np.array(["2020-01-01"], dtype="datetime64[D]"),
+    lambda: np.complex64(1j),
+    holds_itself,
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_no_json_ends_the_study_at_any_instance(place: str, executor: Executor) -> None:
+    def objective(trial: optuna.Trial, instance: opr.Instance, make: Callable[[], Any]) -> float:
+        if instance.number % 1_000_000 == 1:
+            trial.set_user_attr("seen", make())
         return trial.suggest_float("x", 0, 1)
 
-    with pytest.raises(AttributeValueError, match="The user attribute 'seen' must be") as caught:
-        optuna.create_study().optimize(opr.MultiInstanceObjective(objective, 3), n_trials=1)
-    assert isinstance(caught.value, TypeError)
+    for make in NO_JSON:
+        training = partial(objective, make=make)
+        with pytest.raises(AttributeValueError, match="attribute 'seen' must be") as caught:
+            losses_in(place, training, optuna.create_study(), executor, {"x": 0.5})
+        assert isinstance(caught.value, TypeError)
