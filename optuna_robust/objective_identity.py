@@ -23,6 +23,9 @@ import weakref
 import numpy as np
 
 
+# Top-level modules whose code is not looked into, beside installed packages.
+_LIBRARIES = {*sys.stdlib_module_names, __name__.partition(".")[0]}
+
 # How deep containers within containers are looked into.
 _DEPTH = 50
 
@@ -190,13 +193,14 @@ def _of_function(function: FunctionType) -> dict[str, Any]:
 def _is_own(part: Any) -> bool:
     """Return True if a class or function is the user's, not of Python or an installed package."""
     file = getattr(sys.modules.get(part.__module__), "__file__", None) or ""
-    libraries = {*sys.stdlib_module_names, __name__.partition(".")[0]}
-    return part.__module__.partition(".")[0] not in libraries and "-packages" not in file
+    return part.__module__.partition(".")[0] not in _LIBRARIES and "-packages" not in file
 
 
 def _text(value: Any, parts: list[Any], within: frozenset[int] = frozenset()) -> str:
     """Return what a value is, and append it to ``parts`` if that is to be looked into."""
     kind = type(value)
+    if kind in {bool, int, float, str}:  # of which there may be many
+        return repr(value)
     try:
         if isinstance(value, (list, tuple, set, frozenset, dict)):
             return _container(value, parts, within)
@@ -210,7 +214,7 @@ def _text(value: Any, parts: list[Any], within: frozenset[int] = frozenset()) ->
             return kind.__qualname__
         text = repr(value)
     except Exception:  # what an object answers is its own affair
-        return kind.__qualname__
+        text = kind.__qualname__
     return kind.__qualname__ if " at 0x" in text else text
 
 

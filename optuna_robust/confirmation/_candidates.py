@@ -23,6 +23,7 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import identical
 from optuna_robust.criteria import rank_models
+from optuna_robust.evaluation import canonical_params
 from optuna_robust.evaluation import StudyView
 from optuna_robust.model_key import model_key
 from optuna_robust.model_key import plain
@@ -172,9 +173,13 @@ def searched(source: object) -> Search:
             by_instance = trials.oriented_losses(trial, sign)
             losses = np.array(list(by_instance.values()), dtype=np.float64)
         candidate = Candidate(
-            plain(trial.params), trial.number, trial.values[0], losses, trial.distributions
+            canonical_params(plain(trial.params), trial.distributions),
+            trial.number,
+            trial.values[0],
+            losses,
+            trial.distributions,
         )
-        candidates.setdefault(model_key(trial.params), candidate)  # the best trial of a model
+        candidates.setdefault(model_key(candidate.params), candidate)  # the best trial of a model
     return Search(
         tuple(candidates.values()),
         "maximize" if sign < 0 else "minimize",

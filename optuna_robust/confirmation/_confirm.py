@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 import itertools
 import math
 from typing import Any
@@ -313,6 +314,9 @@ def _result(
     n_instances: int,
 ) -> ConfirmationResult:
     oriented, sign = fresh.oriented(), search.sign
+    candidates = tuple(
+        replace(each, params=fresh.params(row)) for row, each in enumerate(candidates)
+    )
     for candidate, losses in zip(candidates, oriented, strict=True):
         message = told_of_identical(
             losses[~np.isnan(losses)], f"the model {candidate.params}", n_instances, sign

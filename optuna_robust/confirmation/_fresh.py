@@ -17,9 +17,12 @@ from optuna_robust.constraints import Constraints
 from optuna_robust.criteria import FloatArray
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
+from optuna_robust.evaluation import own_choices
 
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from optuna_robust.parallel import InstancePool
 
 
@@ -56,6 +59,7 @@ class Fresh:
         self._computed = computed
         self._constraints = [Constraints() for _ in candidates]
         self._user_attrs: list[dict[str, Any]] = [{} for _ in candidates]
+        self._distributions: list[dict[str, BaseDistribution]] = [{} for _ in candidates]
         self.drops = drops
         self.failures: dict[int, dict[int, str]] = {}
         self.kinds: list[str] = []
@@ -74,6 +78,10 @@ class Fresh:
         """Return by how much the models violate their constraints, shape ``(n_models,)``."""
         return np.array([constraints.violation for constraints in self._constraints])
 
+    def params(self, row: int) -> dict[str, Any]:
+        """Return a candidate's hyperparameters, with the objective's own choices."""
+        return own_choices(self._candidates[row].params, self._distributions[row])
+
     def train(self, jobs: list[tuple[int, Job]], pool: InstancePool) -> Iterator[Outcome]:
         """Train instances, each with the row of its candidate, or take those that are known."""
         trained = iter(pool.train([job for _, job in jobs if _key(job) not in self._known]))
@@ -88,6 +96,7 @@ class Fresh:
             self.n_trainings += not reused
             self.seconds += outcome.seconds
             self._constrain(row, outcome)
+            self._distributions[row].update(outcome.distributions)
             loss, number = outcome.loss, job.instance.number
             if loss is None:
                 self.failures.setdefault(row, {})[number] = str(outcome.failure)

@@ -14,6 +14,8 @@ import warnings
 from optuna_robust import trials
 from optuna_robust.confirmation._result import ConfirmationResult
 from optuna_robust.constraints import ComputedConstraints
+from optuna_robust.evaluation import distributions_from_json
+from optuna_robust.evaluation import distributions_to_json
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import FIRST_CONFIRMATION
 from optuna_robust.log import logger
@@ -22,6 +24,7 @@ from optuna_robust.wording import counted
 
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.study import Study
 
     from optuna_robust.objective_identity import ObjectiveIdentity
@@ -54,9 +57,10 @@ class KeptInstances:
     def outcomes(self) -> dict[tuple[str, int], Outcome]:
         """Return what came of those that the study keeps, by model key and number."""
         return {
-            (key, FIRST_CONFIRMATION + position): _outcome(instance)
+            (key, FIRST_CONFIRMATION + position): _outcome(instance, distributions)
             for group in self._groups()
             if self._is_ours(group)
+            for distributions in [distributions_from_json(group.get("distributions"))]
             for key, instances in group["models"].items()
             for position, instance in enumerate(instances)
         }
@@ -74,8 +78,10 @@ class KeptInstances:
 
     def _add(self, found: Mapping[tuple[str, int], Outcome]) -> None:
         models: dict[str, list[list[Any]]] = {}
+        distributions: dict[str, BaseDistribution] = {}
         for item in sorted({**self.outcomes(), **found}.items(), key=_number):
             (key, number), outcome = item
+            distributions.update(outcome.distributions)
             instances = models.setdefault(key, [])
             if number == FIRST_CONFIRMATION + len(instances):
                 instances.append(self._kept(outcome))
@@ -84,6 +90,7 @@ class KeptInstances:
             "seed": self.seed,
             "vary": list(self.vary),
             "models": models,
+            "distributions": distributions_to_json(distributions),
         }
         others = [group for group in self._groups() if not self._is_ours(group)]
         self.study.set_user_attr(trials.FRESH, [*others, ours])
@@ -166,7 +173,7 @@ def _told_if_not_kept() -> Iterator[None]:
         )
 
 
-def _outcome(kept: Sequence[Any]) -> Outcome:
+def _outcome(kept: Sequence[Any], distributions: dict[str, BaseDistribution]) -> Outcome:
     missing: list[Any] = [None] * (_N_KEPT - len(kept))
     loss, failure, seconds, constraints, user_attrs, kind = [*kept, *missing]
     return Outcome(
@@ -175,6 +182,7 @@ def _outcome(kept: Sequence[Any]) -> Outcome:
         seconds=seconds,
         constraints=constraints or {},
         user_attrs=user_attrs or {},
+        distributions=distributions,
         failure_kind=kind,
     )
 

@@ -1,6 +1,9 @@
 """The evaluation of one instance: an objective called once, with a trial of its own."""
 
 from optuna_robust.evaluation._attributes import AttributeValueError
+from optuna_robust.evaluation._distributions import distributions_from_json
+from optuna_robust.evaluation._distributions import distributions_to_json
+from optuna_robust.evaluation._distributions import own_choices
 from optuna_robust.evaluation._epochs import EpochPruning
 from optuna_robust.evaluation._epochs import number_among_instances
 from optuna_robust.evaluation._epochs import PastInstance
@@ -46,9 +49,12 @@ __all__ = [
     "can_give",
     "canonical_params",
     "canonical_value",
+    "distributions_from_json",
+    "distributions_to_json",
     "fault_of",
     "global_seed",
     "link_artifacts",
     "number_among_instances",
+    "own_choices",
     "programming_error",
 ]

@@ -31,6 +31,7 @@ from optuna_robust.elimination import EliminationRule
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
+from optuna_robust.evaluation import own_choices
 from optuna_robust.failures import count_kinds
 from optuna_robust.instance import check_sources
 from optuna_robust.instance import shared_instance
@@ -366,17 +367,21 @@ def robust_select(
         )
         steps = _run(race, told, chosen_from, train_survivors=train_survivors)
     best = race.best()
+    shown = tuple(
+        own_choices(params, record.distributions)
+        for params, record in zip(chosen_from.params, race.records, strict=True)
+    )
     violations = tuple(race.violations().tolist())
     if violations[best] > 0.0:
         warnings.warn(
-            f"No model is feasible: the best one, model {best} with {chosen_from.params[best]}, "
+            f"No model is feasible: the best one, model {best} with {shown[best]}, "
             f"violates its constraints by {violations[best]:.6g}.",
             stacklevel=2,
         )
     return SelectionResult(
-        best_params=dict(chosen_from.params[best]),
+        best_params=dict(shown[best]),
         best_index=best,
-        models=chosen_from.params,
+        models=shown,
         losses=sign * race.oriented,
         values=sign * race.scores(),
         survivors=race.alive,

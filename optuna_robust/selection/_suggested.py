@@ -48,9 +48,9 @@ def _suggested(record: ModelRecord) -> set[str] | None:
 
     An instance that failed may have ended before it suggested all.
     """
-    if len(record.failures) == len(record.losses):
+    if len(record.failures) == len(record.losses) or not record.distributions:
         return None
-    return {*record.distributions, *record.read_params} or None
+    return {*record.distributions, *record.read_params}
 
 
 def _warn_of_equals(models: ModelSet, suggested: Sequence[set[str] | None]) -> None:

@@ -8,11 +8,10 @@ import json
 import math
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.distributions import distribution_to_json
-from optuna.distributions import json_to_distribution
 import sqlalchemy as sa
 
+from optuna_robust.evaluation import distributions_from_json
+from optuna_robust.evaluation import distributions_to_json
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Key
 from optuna_robust.evaluation import Outcome
@@ -166,20 +165,6 @@ def storable(text: str) -> str:
     Exceptions name files, and names of files may have bytes that are no UTF-8.
     """
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def distributions_to_json(distributions: Mapping[str, BaseDistribution]) -> str | None:
-    """Return distributions as JSON; None if there are none."""
-    if not distributions:
-        return None
-    return _json({name: distribution_to_json(each) for name, each in distributions.items()})
-
-
-def distributions_from_json(text: str | None) -> dict[str, BaseDistribution]:
-    """Return what :func:`distributions_to_json` wrote."""
-    if text is None:
-        return {}
-    return {name: json_to_distribution(each) for name, each in json.loads(text).items()}
 
 
 def _outcome(columns: Mapping[Any, Any]) -> Outcome:

@@ -141,8 +141,8 @@ def test_constraints_are_computed_of_tuples_from_a_database(tmp_path: Path) -> N
     for layers in sizes:
         study.enqueue_trial({"layers": layers})
     study.optimize(MultiInstanceObjective(objective, 2), n_trials=3)
-    assert confirm(study, objective, n_instances=4).best_params["layers"] == [16, 16]
-    assert robust_select(objective, study, n_instances=4).best_params["layers"] == [16, 16]
+    assert confirm(study, objective, n_instances=4).best_params["layers"] == (16, 16)
+    assert robust_select(objective, study, n_instances=4).best_params["layers"] == (16, 16)
 
 
 @pytest.mark.parametrize("by", ["set_constraint", "constraints_func"])
