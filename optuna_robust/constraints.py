@@ -65,6 +65,18 @@ def least_violating(violations: FloatArray) -> npt.NDArray[np.intp]:
     return np.flatnonzero(violations == violations.min())
 
 
+def constraints_function(sampler: Any) -> Callable[[FrozenTrial], Sequence[float]] | None:
+    """Return the ``constraints_func`` of a sampler, or of that within it; None if it has none.
+
+    A RobustnessSampler or a PartialFixedSampler has another one, which may have one, too.
+    """
+    while base := getattr(sampler, "_base", None) or getattr(sampler, "_base_sampler", None):
+        sampler = base
+    function: Callable[[FrozenTrial], Sequence[float]] | None
+    function = getattr(sampler, "_constraints_func", None)
+    return function
+
+
 class ComputedConstraints:
     """What the ``constraints_func`` of a study's sampler says of instances.
 
@@ -78,13 +90,7 @@ class ComputedConstraints:
     """
 
     def __init__(self, study: Study | None) -> None:
-        sampler: Any = None if study is None else study.sampler
-        # A RobustnessSampler or a PartialFixedSampler has another one, which may have one, too.
-        while base := getattr(sampler, "_base", None) or getattr(sampler, "_base_sampler", None):
-            sampler = base
-        self._function: Callable[[FrozenTrial], Sequence[float]] | None = getattr(
-            sampler, "_constraints_func", None
-        )
+        self._function = None if study is None else constraints_function(study.sampler)
 
     def __bool__(self) -> bool:
         """Return True if there is such a function."""

@@ -13,6 +13,8 @@ from optuna.samplers._base import _process_constraints_after_trial
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from optuna_robust.constraints import constraints_function
+
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -91,7 +93,7 @@ def compute_constraints(
 
     A model is as feasible as its worst instance.
     """
-    function = getattr(sampler, "_constraints_func", None)
+    function = constraints_function(sampler)
     if function is None:
         return
     earlier = trial.system_attrs.get(_CONSTRAINTS)

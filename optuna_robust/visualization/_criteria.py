@@ -56,7 +56,7 @@ def plot_criteria(
     The farther a curve lies from that of the best instance, the more models vary between their
     instances; a criterion whose curve is flat tells models apart, a steep one does not. Criteria
     of different numbers of instances cannot be compared: all are of the first ``n_instances`` of
-    the models that have so many.
+    the models that have so many. Infeasible models count only where none is feasible.
 
     Example:
         >>> import optuna
@@ -95,6 +95,7 @@ def plot_criteria(
 
 
 def _get_criteria_info(models: Models, n_instances: int | None) -> _CriteriaInfo:
+    noun, models = models.rivals_noun, models.rows(models.rivals.tolist())
     if n_instances is None:
         counts = models.counts[models.finished] if models.finished.any() else models.counts
         n_instances = int(counts[counts > 0].min(initial=models.counts.max(initial=0)))
@@ -114,7 +115,7 @@ def _get_criteria_info(models: Models, n_instances: int | None) -> _CriteriaInfo
         n_compared=len(compared),
         n_models=len(models.numbers),
         n_instances=n_instances,
-        noun=models.noun,
+        noun=noun,
         loss_name=models.loss_name,
         direction=models.direction,
     )

@@ -58,12 +58,14 @@ class Curves:
     def rankable(self) -> list[FloatArray]:
         """Return values to be minimised of the models that got to the last epoch.
 
+        Infeasible models are left out, unless none is feasible.
+
         Returns:
             One array for every instance that enough models have, ``(n_models, n_epochs)``.
         """
         if not self.epochs:
             return []
-        oriented = self.sign * self.values
+        oriented = self.sign * self.values[self.models.rivals]
         ended = ~np.isnan(oriented[:, :, -1])
         counts = ended.sum(axis=0)
         least = max(2.0, _LEAST_SHARE * counts.max(initial=0))

@@ -142,6 +142,17 @@ class Models:
         )
         return finished, f"{others} or infeasible" if self.violations.any() else others
 
+    @property
+    def rivals(self) -> npt.NDArray[np.intp]:
+        """Rows of the models that figures of all models count: feasible ones, if there are any."""
+        feasible = np.flatnonzero(self.violations == 0.0)
+        return feasible if len(feasible) else np.arange(len(self.numbers))
+
+    @property
+    def rivals_noun(self) -> str:
+        """What these are called."""
+        return self.noun if len(self.rivals) == len(self.numbers) else f"feasible {self.noun}"
+
     def values(self, criterion: Criterion) -> FloatArray:
         """Return a criterion of every model in the user's orientation; a spread is positive."""
         return display_sign(criterion, self.direction) * criterion(self.oriented)

@@ -49,11 +49,11 @@ def plot_rank_correlation(
     """Plot how well an epoch's ranking of the models agrees with that of the last epoch.
 
     Kendall's tau-b of the models' values at an epoch and at the last one: 1 is the same ranking, 0
-    is chance. Models are ranked on the same instance; the line is the mean over instances, the
-    band their standard deviation. Where it is low, pruning on epochs (Optuna's pruners inside
-    an instance) drops models that would have been among the best; with one-cycle learning rates
-    it was near 0 until shortly before the end (Boldyrev et al. 2025,
-    doi:10.1109/ACCESS.2025.3578926).
+    is chance. Models are ranked on the same instance, infeasible ones only where none is feasible;
+    the line is the mean over instances, the band their standard deviation. Where it is low,
+    pruning on epochs (Optuna's pruners inside an instance) drops models that would have been among
+    the best; with one-cycle learning rates it was near 0 until shortly before the end (Boldyrev et
+    al. 2025, doi:10.1109/ACCESS.2025.3578926).
 
     Example:
         >>> import numpy as np
@@ -103,7 +103,7 @@ def _get_rank_correlation_info(curves: Curves, step_name: str = "epoch") -> _Ran
         stds=np.nanstd(taus[:, known], axis=0).tolist(),
         n_instances=len(rankable),
         n_models=max((len(values) for values in rankable), default=0),
-        noun=curves.models.noun,
+        noun=curves.models.rivals_noun,
         step_name=step_name,
     )
 

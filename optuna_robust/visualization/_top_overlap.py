@@ -63,6 +63,7 @@ def plot_top_overlap(
     deviation; the dotted line is what chance gives. A pruner that keeps the best ``share`` at this
     epoch keeps that part of the models that it should (Boldyrev et al. 2025,
     doi:10.1109/ACCESS.2025.3578926). Models that are tied for the last places share them.
+    Infeasible models count only where none is feasible.
 
     Example:
         >>> import numpy as np
@@ -116,7 +117,7 @@ def _get_top_overlap_info(
         best=_best(sorted({len(values) for values in rankable}), share),
         n_instances=len(rankable),
         n_models=max((len(values) for values in rankable), default=0),
-        noun=curves.models.noun,
+        noun=curves.models.rivals_noun,
         step_name=step_name,
     )
 

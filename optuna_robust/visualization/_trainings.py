@@ -48,8 +48,8 @@ def plot_trainings(source: Study | SelectionResult) -> go.Figure:
 
     A step of a selection is a wave; in a study step n is the n-th instance of every trial. The
     dashed line is what training every instance of every model would have taken: the farther the
-    curve stays below it, the more was saved. Trainings from a store, and dropped instances, count
-    as trained; those of trials that failed or still run do not.
+    curve stays below it, the more was saved. Trainings from a store, dropped instances, and those
+    of infeasible models count as trained; those of trials that failed or still run do not.
 
     Example:
         >>> import optuna_robust as opr

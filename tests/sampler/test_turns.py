@@ -245,18 +245,20 @@ def with_constraint(name: str) -> Callable[[optuna.Trial, opr.Instance], float]:
 
 
 @pytest.mark.filterwarnings("ignore:`?constraints_func", "ignore::FutureWarning")
-@pytest.mark.parametrize("base", ["tpe", "nsga2"])
+@pytest.mark.parametrize("base", ["tpe", "nsga2", "fixed"])
 @pytest.mark.parametrize("name", ["set_constraint", "constraints_func"])
 def test_constraints(base: str, name: str) -> None:
     """A model is as feasible as its worst instance, whoever tells."""
     options: dict[str, Any] = {"seed": 1}
     if name == "constraints_func":
         options["constraints_func"] = lambda trial: (trial.user_attrs["memory"],)
-    sampler = (
-        optuna.samplers.TPESampler(**options)
-        if base == "tpe"
-        else optuna.samplers.NSGAIISampler(population_size=5, **options)
+    sampler: optuna.samplers.BaseSampler = (
+        optuna.samplers.NSGAIISampler(population_size=5, **options)
+        if base == "nsga2"
+        else optuna.samplers.TPESampler(**options)
     )
+    if base == "fixed":
+        sampler = optuna.samplers.PartialFixedSampler({"other": 1}, sampler)
     study = optuna.create_study(sampler=sampler_of(sampler))
     study, log = search(with_constraint(name), study=study)
     assert_as_logged(study, log)

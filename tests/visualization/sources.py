@@ -62,6 +62,13 @@ def study_of(
     return study
 
 
+def with_constraints(study: optuna.Study, *infeasible: int) -> None:
+    """Make trials of a study in memory infeasible."""
+    storage = study._storage
+    for number in infeasible:
+        storage._get_trial(number).system_attrs["constraints:memory"] = 1.0  # type: ignore[attr-defined]
+
+
 def selection_of(
     table: npt.ArrayLike, *, rule: str = "halving", **options: Any
 ) -> opr.SelectionResult:

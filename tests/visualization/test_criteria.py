@@ -17,6 +17,7 @@ from tests.visualization.sources import drawn
 from tests.visualization.sources import many
 from tests.visualization.sources import selection_of
 from tests.visualization.sources import study_of
+from tests.visualization.sources import with_constraints
 from tests.visualization.sources import WORST
 
 
@@ -49,6 +50,20 @@ def test_the_best_come_first_if_losses_are_maximised() -> None:
 def test_the_first_instances_count_also_after_a_dropped_one() -> None:
     study = study_of([[None, 2.0, 1.0, 9.0], [3.0, 4.0, 9.0, 9.0]])
     assert values_of(study, n_instances=2)["worst"] == [2.0, 4.0]
+
+
+@pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")
+def test_infeasible_models_count_only_where_none_is_feasible() -> None:
+    feasible = study_of([[2.0, 3.0], [4.0, 5.0]])
+    mixed = study_of([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    with_constraints(mixed, 0)
+    assert values_of(mixed) == values_of(feasible)
+    figure = plot_criteria(mixed)
+    assert "2 of 2 feasible trials, those with" in figure.layout.title.text
+    assert figure.layout.yaxis.title.text == "feasible trials at least so good (%)"
+    with_constraints(feasible, 0, 1)
+    assert values_of(feasible) == values_of(study_of([[2.0, 3.0], [4.0, 5.0]]))
+    assert "2 of 2 trials" in plot_criteria(feasible).layout.title.text
 
 
 def test_failures_end_a_curve_below_all_models() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
+import optuna
 import pytest
 
 import optuna_robust as opr
 from optuna_robust.visualization import plot_rank_correlation
+from optuna_robust.visualization import plot_top_overlap
 from optuna_robust.visualization._curves import curves_of
 from optuna_robust.visualization._rank_correlation import _get_rank_correlation_info
 from optuna_robust.visualization._rank_correlation import _RankCorrelationInfo
@@ -41,6 +45,35 @@ def test_info_holds_tau_by_epoch() -> None:
         noun="model",
         step_name="epoch",
     )
+
+
+@pytest.mark.skipif(not hasattr(optuna.Trial, "set_constraint"), reason="needs Optuna 5")
+@pytest.mark.parametrize("plot", [plot_rank_correlation, plot_top_overlap])
+def test_infeasible_models_count_only_where_none_is_feasible(plot: Any) -> None:
+    def searched(*levels: float, infeasible: float) -> optuna.Study:
+        """Curves of three epochs; those of infeasible models are turned round at the second."""
+
+        def objective(trial: optuna.Trial, instance: opr.Instance) -> float:
+            level = trial.suggest_float("level", 0, 100)
+            violates = level < infeasible
+            trial.set_constraint("level", float(violates))
+            for epoch in range(3):
+                trial.report(-level if violates and epoch < 2 else level, epoch)
+            return level + 0.01 * float(instance.rng.normal())
+
+        study = optuna.create_study()
+        for level in levels:
+            study.enqueue_trial({"level": level})
+        study.optimize(opr.MultiInstanceObjective(objective, 2), n_trials=len(levels))
+        return study
+
+    alone = plot(searched(11, 12, 13, infeasible=0))
+    mixed = plot(searched(1, 2, 3, 11, 12, 13, infeasible=10))
+    np.testing.assert_array_equal(mixed.data[-1].y, alone.data[-1].y)
+    assert "3 feasible trials" in mixed.layout.title.text
+    none = plot(searched(1, 2, 3, infeasible=10))
+    assert none.data[-1].y[0] < alone.data[-1].y[0]
+    assert "3 trials" in none.layout.title.text
 
 
 def test_tau_does_not_depend_on_the_direction() -> None:
