@@ -16,6 +16,8 @@ from optuna_robust.comparison._encoding import check_models
 from optuna_robust.comparison._encoding import encode_models
 from optuna_robust.comparison._encoding import fit_encoding
 from optuna_robust.comparison._encoding import ModelEncoding
+from optuna_robust.comparison._floors import instances_to_reject
+from optuna_robust.comparison._floors import smallest_p_value
 from optuna_robust.comparison._intervals import bootstrap_interval
 from optuna_robust.comparison._intervals import Interval
 from optuna_robust.comparison._intervals import is_tail
@@ -36,8 +38,6 @@ from optuna_robust.comparison._random_levels import fit_random_levels
 from optuna_robust.comparison._random_levels import RandomLevels
 from optuna_robust.comparison._random_levels import tells_noise
 from optuna_robust.comparison._reference import compare_with_reference
-from optuna_robust.comparison._reference import instances_to_reject
-from optuna_robust.comparison._reference import smallest_p_value
 from optuna_robust.comparison._tests import Alternative
 from optuna_robust.comparison._tests import get_test
 from optuna_robust.comparison._tests import TESTS

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.comparison._tests import Alternative
 from optuna_robust.comparison._tests import get_test
 from optuna_robust.criteria import FloatArray
-
-
-# Beyond this many instances no test has a floor worth telling about.
-_MOST_INSTANCES_FOR_FLOORS = 100
 
 
 def compare_with_reference(
@@ -44,10 +38,11 @@ def compare_with_reference(
 
     Returns:
         p-values of shape ``(n_models,)``. NaN where the test is undefined: too few instances,
-        or, for all but the rank tests, an infinite loss. Rank tests cannot go below a floor,
-        however different the losses are: see :func:`smallest_p_value`. On common instances, whose
-        losses are correlated, unpaired tests reject far less often than ``alpha``; paired ones
-        (``paired-t``, ``wilcoxon``, ``pitman-morgan``) keep their level and see more.
+        or, for all but the rank tests, an infinite loss. Some tests cannot go below a floor,
+        however different the losses are: see :func:`~optuna_robust.comparison.smallest_p_value`.
+        On common instances, whose losses are correlated, unpaired tests reject far less often
+        than ``alpha``; paired ones (``paired-t``, ``wilcoxon``, ``pitman-morgan``) keep their
+        level and see more.
 
     Raises:
         ValueError: If the test or the alternative is unknown, or the shapes do not fit.
@@ -86,73 +81,5 @@ def compare_with_reference(
         y = other[columns] if chosen.paired else other[~np.isnan(other)]
         if min(int(np.count_nonzero(columns)), len(y)) >= chosen.min_instances:
             with np.errstate(all="ignore"):
-                p_values[rows] = chosen.p_value(matrix[rows][:, columns], y, alternative)
+                p_values[rows] = chosen.p_value(matrix[rows][:, columns], y[None], alternative)
     return p_values
-
-
-@lru_cache(maxsize=1024)
-def smallest_p_value(test: str, n_instances: int, alternative: Alternative = "two-sided") -> float:
-    """Return the floor of a test: the p-value of two models that could not differ more.
-
-    Wilcoxon's floor is 2^-n (directed), that of Mann-Whitney and Kolmogorov-Smirnov 2 / C(2n, n)
-    (two-sided), and Fligner-Killeen, on ranks too, has one; below it a test eliminates nothing,
-    however different the models are. The other tests have no floor. With ties, and for n > 8,
-    Mann-Whitney's p-value is SciPy's normal approximation, which can lie on either side.
-
-    Args:
-        test:
-            A name that :func:`~optuna_robust.comparison.get_test` knows.
-        n_instances:
-            Instances of each model.
-        alternative:
-            As in :func:`compare_with_reference`.
-
-    Example:
-        >>> from optuna_robust.comparison import smallest_p_value
-        >>> smallest_p_value("wilcoxon", 4, "greater")
-        0.0625
-        >>> round(smallest_p_value("ks", 3), 6)
-        0.1
-    """
-    chosen = get_test(test)
-    check_choice("alternative", alternative, get_args(Alternative))
-    if n_instances < chosen.min_instances:
-        return 1.0
-    if not chosen.ranks:
-        return 0.0
-    near = np.arange(n_instances, dtype=np.float64)
-    if chosen.kind == "level":
-        far = 1e6 * (near + 1.0)
-    else:  # deviations from the median that are as equal as can be, beside none
-        near, far = np.zeros(n_instances), np.sign(near - near.mean())
-    if alternative == "less":
-        near, far = far, near
-    return float(compare_with_reference(far[None, :], near, test, alternative=alternative)[0])
-
-
-def instances_to_reject(
-    test: str, alpha: float, alternative: Alternative = "two-sided"
-) -> int | None:
-    """Return the fewest instances with which a test can reject at ``alpha`` at all.
-
-    Args:
-        test:
-            A name that :func:`~optuna_robust.comparison.get_test` knows.
-        alpha:
-            Significance level.
-        alternative:
-            As in :func:`compare_with_reference`.
-
-    Returns:
-        The number of instances of each model, or None if 100 are not enough.
-
-    Example:
-        >>> from optuna_robust.comparison import instances_to_reject
-        >>> instances_to_reject("mannwhitneyu", 0.05), instances_to_reject("welch", 0.05)
-        (4, 2)
-    """
-    check_between("alpha", alpha, 0.0, 1.0)
-    for n_instances in range(get_test(test).min_instances, _MOST_INSTANCES_FOR_FLOORS + 1):
-        if smallest_p_value(test, n_instances, alternative) < alpha:
-            return n_instances
-    return None

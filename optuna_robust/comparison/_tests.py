@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
 from typing import Literal
 from typing import TypeAlias
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 
 from optuna_robust.arguments import check_choice
 from optuna_robust.criteria import FloatArray
@@ -28,16 +30,17 @@ class TwoSampleTest:
         name:
             What users call it.
         p_value:
-            Maps losses ``(n_models, n)``, the reference's losses ``(n_reference,)`` and the
-            alternative to p-values ``(n_models,)``.
+            Maps losses ``(n_models, n)``, those of a reference, ``(1, n_reference)``, or of one
+            for each model, ``(n_models, n_reference)``, and the alternative to p-values
+            ``(n_models,)``.
         kind:
             ``"level"`` or ``"spread"``: what the test compares.
         paired:
             Whether it compares the same instances one by one.
         min_instances:
             Fewest instances of each model; with fewer the p-value is NaN.
-        ranks:
-            Whether it looks at ranks alone, which gives it a floor; see
+        has_floor:
+            Whether there are p-values that no losses get below; see
             :func:`~optuna_robust.comparison.smallest_p_value`.
     """
 
@@ -46,7 +49,7 @@ class TwoSampleTest:
     kind: Literal["level", "spread"]
     paired: bool
     min_instances: int
-    ranks: bool
+    has_floor: bool
 
 
 def get_test(name: str) -> TwoSampleTest:
@@ -74,21 +77,31 @@ def _t_p_value(t: FloatArray, df: FloatArray | float, alternative: Alternative) 
     return np.asarray(special.stdtr(df, -t if alternative == "greater" else t))
 
 
+def _mean_and_variance(losses: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return them as they are for equal losses, too, which rounding would make vary."""
+    first = losses[:, 0]
+    constant = (losses == first[:, None]).all(axis=1) & np.isfinite(first)
+    mean = np.where(constant, first, losses.mean(axis=1))
+    return mean, np.where(constant, 0.0, losses.var(axis=1, ddof=1))
+
+
 def _welch(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
     """Compare two means without equal variances (Welch 1947)."""
-    vx, vy = x.var(axis=1, ddof=1) / x.shape[1], y.var(ddof=1) / len(y)
+    nx, ny = x.shape[1], y.shape[1]
+    (mx, vx), (my, vy) = _mean_and_variance(x), _mean_and_variance(y)
+    vx, vy = vx / nx, vy / ny
     # Satterthwaite (1946).
-    df = (vx + vy) ** 2 / (vx**2 / (x.shape[1] - 1) + vy**2 / (len(y) - 1))
+    df = (vx + vy) ** 2 / (vx**2 / (nx - 1) + vy**2 / (ny - 1))
     df = np.where(vx + vy == 0.0, 1.0, df)  # two constant models: t is infinite for any df
-    return _t_p_value((x.mean(axis=1) - y.mean()) / np.sqrt(vx + vy), df, alternative)
+    return _t_p_value((mx - my) / np.sqrt(vx + vy), df, alternative)
 
 
 def _student(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
-    nx, ny = x.shape[1], len(y)
+    nx, ny = x.shape[1], y.shape[1]
+    (mx, vx), (my, vy) = _mean_and_variance(x), _mean_and_variance(y)
     df = nx + ny - 2
-    pooled = ((nx - 1) * x.var(axis=1, ddof=1) + (ny - 1) * y.var(ddof=1)) / df
-    t = (x.mean(axis=1) - y.mean()) / np.sqrt(pooled * (1 / nx + 1 / ny))
-    return _t_p_value(t, df, alternative)
+    pooled = ((nx - 1) * vx + (ny - 1) * vy) / df
+    return _t_p_value((mx - my) / np.sqrt(pooled * (1 / nx + 1 / ny)), df, alternative)
 
 
 def _without_rounding(difference: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
@@ -108,32 +121,59 @@ def _mannwhitneyu(x: FloatArray, y: FloatArray, alternative: Alternative) -> Flo
     """Mann-Whitney U, exact or asymptotic pair by pair, as SciPy chooses for one pair.
 
     SciPy's vectorised ``method="auto"`` takes the asymptotic p-value for all pairs if one has
-    ties.
+    ties. That of few losses with ties can fall below what any order of the losses can give, and
+    is then this.
     """
     from scipy import stats  # noqa: PLC0415
 
-    everything = np.sort(np.hstack([x, np.broadcast_to(y, (len(x), len(y)))]), axis=1)
+    nx, ny = x.shape[1], y.shape[1]
+    ys = np.broadcast_to(y, (len(x), ny))
+    everything = np.sort(np.hstack([x, ys]), axis=1)
     tied = (everything[:, 1:] == everything[:, :-1]).any(axis=1)
-    small = min(x.shape[1], len(y)) <= 8
+    small = min(nx, ny) <= 8
     p_values = np.full(len(x), np.nan)
     for method, rows in (("exact", ~tied & small), ("asymptotic", tied | (not small))):
         if rows.any():
             p_values[rows] = stats.mannwhitneyu(
-                x[rows], y[None, :], alternative=alternative, axis=1, method=method
+                x[rows], ys[rows], alternative=alternative, axis=1, method=method
             ).pvalue
-    return p_values
+    if not small:
+        return p_values
+    least = (2.0 if alternative == "two-sided" else 1.0) / math.comb(nx + ny, nx)
+    return np.asarray(np.maximum(p_values, min(least, 1.0)))
 
 
 def _ks(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
+    """Kolmogorov-Smirnov. SciPy goes pair by pair: it is asked once for each statistic."""
     from scipy import stats  # noqa: PLC0415
 
     # SciPy's alternative is about distribution functions: greater losses have a smaller one.
     flipped = {"two-sided": "two-sided", "greater": "less", "less": "greater"}[alternative]
-    ys = np.broadcast_to(y, (len(x), len(y)))
+    ys = np.broadcast_to(y, (len(x), y.shape[1]))
+    _, first, value_of = np.unique(
+        _ks_statistic(x, ys, alternative), return_index=True, return_inverse=True
+    )
     with warnings.catch_warnings():
         # Where the exact p-value is 1, SciPy may find it greater and warn that it switches.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(stats.ks_2samp(x, ys, alternative=flipped, axis=1).pvalue)
+        p_values = stats.ks_2samp(x[first], ys[first], alternative=flipped, axis=1).pvalue
+    return np.asarray(p_values[value_of.reshape(-1)])
+
+
+def _ks_statistic(
+    x: FloatArray, y: FloatArray, alternative: Alternative
+) -> npt.NDArray[np.signedinteger]:
+    """Return the greatest distance of the distribution functions, times both numbers of losses."""
+    nx, ny = x.shape[1], y.shape[1]
+    both = np.hstack([x, y])
+    order = np.argsort(both, axis=1)
+    ahead = np.cumsum(np.where(order < nx, -ny, nx), axis=1)  # y's function, less x's
+    values = np.take_along_axis(both, order, axis=1)
+    # Between equal losses no function has a value.
+    ahead[:, :-1][values[:, 1:] == values[:, :-1]] = 0
+    if alternative == "two-sided":
+        ahead = np.abs(ahead)
+    return np.asarray((-ahead if alternative == "less" else ahead).max(axis=1))
 
 
 def _wilcoxon(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
@@ -166,8 +206,10 @@ def _directed(
 def _bartlett(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
     from scipy import stats  # noqa: PLC0415
 
-    two_sided = np.asarray(stats.bartlett(x, y[None, :], axis=1).pvalue)
-    return _directed(two_sided, x.var(axis=1, ddof=1) - y.var(ddof=1), alternative)
+    vx, vy = _mean_and_variance(x)[1], _mean_and_variance(y)[1]
+    two_sided = np.asarray(stats.bartlett(x, y, axis=1).pvalue)
+    two_sided[vx + vy == 0.0] = np.nan  # rounding would decide
+    return _directed(two_sided, vx - vy, alternative)
 
 
 def _absolute_deviations(losses: FloatArray) -> FloatArray:
@@ -177,8 +219,8 @@ def _absolute_deviations(losses: FloatArray) -> FloatArray:
 def _levene(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:
     from scipy import stats  # noqa: PLC0415
 
-    two_sided = np.asarray(stats.levene(x, y[None, :], axis=1).pvalue)
-    difference = _absolute_deviations(x).mean(axis=1) - _absolute_deviations(y).mean()
+    two_sided = np.asarray(stats.levene(x, y, axis=1).pvalue)
+    difference = _absolute_deviations(x).mean(axis=1) - _absolute_deviations(y).mean(axis=1)
     return _directed(two_sided, difference, alternative)
 
 
@@ -186,12 +228,14 @@ def _fligner(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArr
     from scipy import special  # noqa: PLC0415
     from scipy import stats  # noqa: PLC0415
 
-    two_sided = np.asarray(stats.fligner(x, y[None, :], axis=1).pvalue)
+    two_sided = np.asarray(stats.fligner(x, y, axis=1).pvalue)
     # Deviations from an infinite median are undefined, but SciPy ranks them.
-    two_sided[~np.isfinite(np.median(x, axis=1)) | ~np.isfinite(np.median(y))] = np.nan
-    both = np.hstack(
-        [_absolute_deviations(x), np.broadcast_to(_absolute_deviations(y), (len(x), len(y)))]
-    )
+    medians = np.median(x, axis=1) + np.median(y, axis=1)
+    two_sided[~np.isfinite(medians)] = np.nan
+    ys = np.broadcast_to(y, (len(x), y.shape[1]))
+    both = np.hstack([_absolute_deviations(x), _absolute_deviations(ys)])
+    # No ranks differ: what rounding makes of 0 / 0 is no p-value.
+    two_sided[(both == both[:, :1]).all(axis=1)] = np.nan
     n = both.shape[1]
     # The normal scores that the statistic is made of (Fligner & Killeen 1976, with the centring
     # of Conover, Johnson & Johnson 1981).
@@ -226,7 +270,7 @@ TESTS: dict[str, TwoSampleTest] = {
         TwoSampleTest("wilcoxon", _wilcoxon, "level", True, 1, True),
         TwoSampleTest("bartlett", _bartlett, "spread", False, 2, False),
         # From two losses each, deviations from the median are equal within a model: p is 0.
-        TwoSampleTest("levene", _levene, "spread", False, 3, False),
+        TwoSampleTest("levene", _levene, "spread", False, 3, True),
         TwoSampleTest("fligner", _fligner, "spread", False, 2, True),
         TwoSampleTest("pitman-morgan", _pitman_morgan, "spread", True, 3, False),
     )

@@ -1,9 +1,7 @@
-"""Comparison: tests against SciPy pair by pair, floors, error rates, intervals and bounds."""
+"""Comparison: tests against SciPy pair by pair, error rates, intervals and bounds."""
 
 from __future__ import annotations
 
-from itertools import combinations
-from itertools import product
 import math
 import warnings
 
@@ -18,8 +16,6 @@ from scipy import stats
 from optuna_robust.comparison import bootstrap_interval
 from optuna_robust.comparison import compare_with_reference
 from optuna_robust.comparison import get_test
-from optuna_robust.comparison import instances_to_reject
-from optuna_robust.comparison import smallest_p_value
 from optuna_robust.comparison import std_lower_bound
 from optuna_robust.comparison import TESTS
 from optuna_robust.criteria import get_criterion
@@ -130,6 +126,16 @@ def test_p_values_of_losses_with_ties_are_those_of_scipy(name, alternative, n_in
     p_values = compare_with_reference(losses[1:], losses[0], name, alternative=alternative)
     expected = [ORACLES[name](row, losses[0], alternative) for row in losses[1:]]
     np.testing.assert_allclose(p_values, expected, rtol=1e-7, atol=1e-15)
+
+
+@pytest.mark.parametrize(("n", "n_reference"), [(1, 1), (2, 2), (3, 3), (5, 5), (8, 8), (2, 9)])
+def test_ties_are_no_more_significant_than_any_order_can_be(n, n_reference):
+    far, near = [1.0] * n, [0.0] * n_reference
+    least = 1.0 / math.comb(n + n_reference, n)
+    for x, y in ((far, near), (near, far)):
+        expected = max(least, stats.mannwhitneyu(x, y, alternative="greater").pvalue)
+        assert p_value(x, y, "mannwhitneyu", "greater") == pytest.approx(expected)
+    assert p_value(far, near, "mannwhitneyu") == pytest.approx(2.0 * least)
 
 
 @pytest.mark.parametrize("name", ["mannwhitneyu", "wilcoxon"])
@@ -314,76 +320,6 @@ def test_paired_tests_need_as_many_columns(name):
         compare_with_reference(np.zeros((2, 4)), np.zeros(5), name)
 
 
-@pytest.mark.parametrize("n", range(1, 13))
-def test_floor_of_wilcoxon(n):
-    assert smallest_p_value("wilcoxon", n, "greater") == pytest.approx(2.0**-n)
-    assert smallest_p_value("wilcoxon", n, "less") == pytest.approx(2.0**-n)
-    assert smallest_p_value("wilcoxon", n) == pytest.approx(min(1.0, 2.0 ** (1 - n)))
-
-
-@pytest.mark.parametrize("n", range(1, 9))
-@pytest.mark.parametrize("name", ["mannwhitneyu", "ks"])
-def test_floor_of_mannwhitneyu_and_ks(name, n):
-    floor = 1.0 / math.comb(2 * n, n)
-    assert smallest_p_value(name, n) == pytest.approx(2.0 * floor)
-    assert smallest_p_value(name, n, "greater") == pytest.approx(floor)
-    assert smallest_p_value(name, n, "less") == pytest.approx(floor)
-
-
-@pytest.mark.parametrize("name", ["mannwhitneyu", "ks"])
-@every_alternative
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_floor_is_the_least_of_all_orders(name, alternative, n):
-    p_values = []
-    for mine in combinations(range(2 * n), n):
-        others = sorted(set(range(2 * n)) - set(mine))
-        p_values.append(p_value(mine, others, name, alternative))
-    assert min(p_values) == pytest.approx(smallest_p_value(name, n, alternative))
-
-
-@every_alternative
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_floor_of_wilcoxon_is_the_least_of_all_signs(alternative, n):
-    signs = np.array(list(product([-1.0, 1.0], repeat=n))) * np.arange(1.0, n + 1.0)
-    p_values = compare_with_reference(signs, np.zeros(n), "wilcoxon", alternative=alternative)
-    assert p_values.min() == pytest.approx(smallest_p_value("wilcoxon", n, alternative))
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {*RANKS, "fligner"}))
-def test_floor_of_other_tests_is_zero_from_their_minimum_of_instances_on(name):
-    least = get_test(name).min_instances
-    assert smallest_p_value(name, least) == 0.0
-    assert smallest_p_value(name, least - 1) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("name", "alpha", "alternative", "n_instances"),
-    [
-        ("wilcoxon", 0.05, "two-sided", 6),
-        ("wilcoxon", 0.05, "greater", 5),
-        ("wilcoxon", 0.01, "greater", 7),
-        ("mannwhitneyu", 0.05, "two-sided", 4),
-        ("mannwhitneyu", 0.05, "greater", 4),
-        ("mannwhitneyu", 0.1, "greater", 3),
-        ("ks", 0.05, "two-sided", 4),
-        ("ks", 0.5, "two-sided", 2),
-        ("welch", 0.05, "two-sided", 2),
-        ("levene", 1e-6, "greater", 3),
-        ("pitman-morgan", 1e-6, "two-sided", 3),
-        ("wilcoxon", 1e-40, "greater", None),
-    ],
-)
-def test_instances_to_reject(name, alpha, alternative, n_instances):
-    assert instances_to_reject(name, alpha, alternative) == n_instances
-
-
-def test_floor_of_an_unknown_test():
-    with pytest.raises(ValueError, match="test='t' is unknown"):
-        smallest_p_value("t", 4)
-    with pytest.raises(ValueError, match="test='t' is unknown"):
-        instances_to_reject("t", 0.05)
-
-
 def rejection_rate(name, alternative, n_pairs, n_instances, correlation=0.0, alpha=0.05, seed=0):
     """How often two models of the same normal distribution are told apart."""
     rng = np.random.default_rng(seed)
@@ -516,6 +452,25 @@ def test_welch_tells_constant_models_apart():
     p_values = compare_with_reference([[0.5] * 4, [0.25] * 4], [0.25] * 4, "welch")
     assert p_values[0] == 0.0
     assert np.isnan(p_values[1])
+
+
+@every_test
+@every_alternative
+@pytest.mark.parametrize("n_instances", [3, 7, 10])
+def test_rounding_does_not_tell_constant_models_apart(name, alternative, n_instances):
+    for constant in (0.1, 0.3, 1380691.42461921):
+        same, reference = np.full((3, n_instances), constant), np.full(n_instances, constant)
+        p_values = compare_with_reference(same, reference, name, alternative=alternative)
+        assert (np.isnan(p_values) | (p_values >= 0.5)).all()
+
+
+@pytest.mark.parametrize("name", sorted(SPREAD))
+@every_alternative
+@pytest.mark.parametrize("n_instances", [3, 7, 10])
+def test_constant_models_have_no_p_value_of_spread(name, alternative, n_instances):
+    losses = np.array([[0.1], [0.3], [1380691.42461921], [0.0002032]]) * np.ones(n_instances)
+    p_values = compare_with_reference(losses[1:], losses[0], name, alternative=alternative)
+    assert np.isnan(p_values).all()
 
 
 @pytest.mark.slow
