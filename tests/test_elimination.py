@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 from hypothesis import given
 from hypothesis import settings
@@ -316,7 +317,9 @@ def test_incumbent_test_removal_says_why():
         ("wilcoxon", True, 5),
         ("mannwhitneyu", False, 4),
         ("ks", False, 4),
-        ("levene", False, 3),
+        ("levene", False, 4),
+        ("fligner", False, 4),
+        ("pitman-morgan", False, 3),
         ("welch", False, 2),
     ],
 )
@@ -325,6 +328,45 @@ def test_incumbent_test_warns_of_a_warm_up_below_what_can_reject(test, directed,
     with pytest.warns(UserWarning, match=rf"cannot reject at alpha=0\.05.* {needed} instances"):
         IncumbentTest(**options, n_warmup_instances=needed - 2)
     IncumbentTest(**options, n_warmup_instances=needed - 1)
+
+
+@pytest.mark.parametrize(
+    ("test", "alpha", "needed"), [("levene", 0.001, 6), ("fligner", 0.01, 6), ("levene", 1e-5, 8)]
+)
+def test_incumbent_test_warns_where_it_cannot_reject_with_odd_numbers(test, alpha, needed):
+    limit = (
+        rf"{test} cannot reject at alpha={alpha:g} with {needed - 1} instances \(with {needed} "
+    )
+    with pytest.warns(UserWarning, match=limit):
+        IncumbentTest(test=test, alpha=alpha, n_warmup_instances=needed - 2)
+    IncumbentTest(test=test, alpha=alpha, n_warmup_instances=needed - 3)
+    IncumbentTest(test=test, alpha=alpha, n_warmup_instances=needed - 1)
+
+
+def test_a_test_warns_once_that_it_will_never_eliminate():
+    never = "wilcoxon cannot.* fewer than 6 instances.*with n_instances=5 it never eliminates"
+    with pytest.warns(UserWarning, match=never) as caught:
+        get_rule("wilcoxon", n_instances=5)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="nothing is eliminated before.*allows it from 5 on"):
+        rule = get_rule("wilcoxon", n_instances=6)
+    rule.warn_if_out_of_reach(6)
+    with pytest.warns(UserWarning, match=never):
+        rule.warn_if_out_of_reach(5)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_what_a_test_that_warns_says_is_true(name):
+    rng = np.random.default_rng(0)
+    for k in range(1, 5):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rule = get_rule(f"directed-{name}", criterion="max", n_warmup_instances=k)
+        # As different as models can be, but for identical losses, which are no sign of stability.
+        quiet, sides = 1e-9 * rng.normal(size=k + 1), np.sign(np.arange(k + 1) - k / 2.0)
+        far = 1.0 + (sides if TESTS[name].kind == "spread" else quiet)
+        can = any(1 in rule.eliminate([near, far]).removed for near in (quiet, 1e-9 * sides))
+        assert can == (not caught)
 
 
 def test_incumbent_test_warns_of_a_level_out_of_reach():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import itertools
 import math
 import pickle
 import threading
@@ -17,6 +18,7 @@ from scipy import stats
 from optuna_robust import Instance
 from optuna_robust import MultiInstanceObjective
 from optuna_robust import RobustnessPruner
+from optuna_robust.comparison import TESTS
 
 
 def add(
@@ -318,8 +320,29 @@ def test_warmup_default_lets_a_rank_test_reject_at_once() -> None:
         warnings.simplefilter("error")
         assert RobustnessPruner(rule="directed-wilcoxon").n_warmup_instances == 4
         assert RobustnessPruner(rule="directed-welch").n_warmup_instances == 2
-    with pytest.warns(UserWarning, match="fewer than 5 instances"):
+        assert RobustnessPruner(rule="directed-levene").n_warmup_instances == 3
+        assert RobustnessPruner(rule="directed-fligner").n_warmup_instances == 3
+        for test, alpha in itertools.product(TESTS, (0.2, 0.05, 0.01, 0.001)):
+            RobustnessPruner(rule=f"directed-{test}", alpha=alpha)
+    with pytest.warns(UserWarning, match="fewer than 5 instances") as caught:
         RobustnessPruner(rule="directed-wilcoxon", n_warmup_instances=2)
+    assert len(caught) == 1
+
+
+def test_a_study_whose_test_can_never_reject_warns_once() -> None:
+    def objective(trial: optuna.Trial, instance: Instance) -> float:
+        return trial.suggest_float("x", 0.0, 1.0) + float(instance.rng.normal())
+
+    with pytest.warns(UserWarning, match="fewer than 5 instances"):
+        pruner = RobustnessPruner(rule="directed-wilcoxon", n_warmup_instances=2)
+    never = "directed-wilcoxon cannot reject.*with n_instances=4 it never eliminates a model"
+    study = optuna.create_study(pruner=pruner)
+    with pytest.warns(UserWarning, match=never) as caught:
+        study.optimize(MultiInstanceObjective(objective, 4), n_trials=4)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        optuna.create_study(pruner=pruner).optimize(MultiInstanceObjective(objective, 5), 1)
 
 
 @pytest.mark.slow

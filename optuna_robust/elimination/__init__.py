@@ -156,5 +156,8 @@ def get_rule(
         "directed": name.startswith(DIRECTED_PREFIX),
         **options,
     }
+    rule = _rule_class(name)
+    if rule is IncumbentTest:
+        taken |= {"n_instances"}
     arguments: dict[str, Any] = {each: value for each, value in known.items() if each in taken}
-    return _rule_class(name)(**arguments)
+    return rule(**arguments)

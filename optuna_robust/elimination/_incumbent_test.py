@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import InitVar
 import warnings
 
 import numpy as np
@@ -36,8 +37,9 @@ class IncumbentTest(CriterionRule):
         criterion:
             As in :class:`Halving`; chooses the incumbent.
         n_warmup_instances:
-            No elimination on the first so many instances. A rank test cannot reject before it
-            has enough of them, and a warning says so.
+            No elimination on the first so many instances. Some tests cannot reject before they
+            have enough of them (:func:`~optuna_robust.comparison.smallest_p_value`), and a warning
+            says so.
         n_select:
             Fewest models that are kept.
         test:
@@ -46,6 +48,8 @@ class IncumbentTest(CriterionRule):
             Level of the test, in (0, 1).
         directed:
             Drop a model only if its losses are worse (level) or wider (spread).
+        n_instances:
+            Most instances of a model, if that is known: for the warning alone.
 
     Example:
         >>> from optuna_robust.elimination import IncumbentTest
@@ -58,19 +62,56 @@ class IncumbentTest(CriterionRule):
     test: str = "welch"
     alpha: float = 0.05
     directed: bool = False
+    n_instances: InitVar[int | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, n_instances: int | None) -> None:
         super().__post_init__()
         get_test(self.test)
         check_between("alpha", self.alpha, 0.0, 1.0)
-        needed = instances_to_reject(self.test, self.alpha, self._alternative)
-        if needed is None or needed > self.n_warmup_instances + 1:
-            warnings.warn(
-                f"{self.name} cannot reject at alpha={self.alpha:g} with fewer than "
-                f"{needed or 'a hundred'} instances, so nothing is eliminated before; "
-                f"n_warmup_instances={self.n_warmup_instances} promises less.",
-                stacklevel=3,
+        first = self.n_warmup_instances + 1
+        needed = self._needed(at_least=first)
+        if needed == first:
+            return
+        if n_instances is None or (needed is not None and needed <= n_instances):
+            consequence = (
+                f"nothing is eliminated before, although n_warmup_instances="
+                f"{self.n_warmup_instances} allows it from {first} on"
             )
+        else:
+            consequence = _never(n_instances)
+        # From here over the generated __init__ to who makes the rule.
+        warnings.warn(f"{self._limit(needed)}: {consequence}.", stacklevel=3)
+
+    def warn_if_out_of_reach(self, n_instances: int, *, stacklevel: int = 1) -> None:
+        """Warn if it can never reject.
+
+        Args:
+            n_instances:
+                Most instances of a model.
+            stacklevel:
+                1 for the line that calls this, 2 for the one that calls that, and so on.
+        """
+        needed = self._needed(at_least=self.n_warmup_instances + 1)
+        if needed is None or needed > n_instances:
+            warnings.warn(
+                f"{self._limit(needed)}: {_never(n_instances)}.", stacklevel=stacklevel + 1
+            )
+
+    def _needed(self, *, at_least: int) -> int | None:
+        return instances_to_reject(self.test, self.alpha, self._alternative, at_least=at_least)
+
+    def _limit(self, needed: int | None) -> str:
+        """Say with how many instances it cannot reject."""
+        if needed is None:
+            few = "fewer than a hundred instances"
+        elif needed == self._needed(at_least=1):
+            few = f"fewer than {needed} instances"
+        else:  # it can with still fewer: floors of odd numbers are higher
+            few = f"{needed - 1} instances (with {needed} instances it can)"
+        return (
+            f"{self.name} cannot reject at alpha={self.alpha:g} with {few}, however different "
+            "the models are"
+        )
 
     @property
     def name(self) -> str:
@@ -102,3 +143,7 @@ class IncumbentTest(CriterionRule):
             )
             for model in rejected[spared:]
         }
+
+
+def _never(n_instances: int) -> str:
+    return f"with n_instances={n_instances} it never eliminates a model"

@@ -214,7 +214,7 @@ def _common_sign(study: Study, returns: tuple[Criterion, ...]) -> int:
 
 
 def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -> None:
-    """Check that the study's pruner can work with so many instances.
+    """Check that the study's pruner can work with so many instances; warn if it prunes nothing.
 
     Raises:
         ValueError: If it cannot.
@@ -249,6 +249,7 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
             "reshuffle=True gives every trial instances of its own, which the paired test of the "
             "study's RobustnessPruner cannot compare; choose another rule."
         )
+    judge.pruner.warn_if_out_of_reach(n_instances)
 
 
 def check_returns(

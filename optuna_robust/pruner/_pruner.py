@@ -32,7 +32,7 @@ from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import identical
 from optuna_robust.criteria import warn_of_luck
 from optuna_robust.elimination import DIRECTED_PREFIX
-from optuna_robust.elimination import get_rule
+from optuna_robust.elimination import IncumbentTest
 from optuna_robust.elimination import is_rung
 from optuna_robust.pruner._epochs import EpochsForInstances
 from optuna_robust.pruner._finished_trials import FinishedTrials
@@ -146,9 +146,10 @@ class RobustnessPruner(BasePruner):
             - None: only the limits on spread.
         n_warmup_instances:
             k: no pruning on the first k instances. Default: 0 for the race and for halving, which
-            so looks at 1, 2, 4, 8, … instances; 2 for tests, or as many as a rank test needs
-            before it can reject at all; 2 for limits alone. Limits beside a rule act after the
-            same warm-up.
+            so looks at 1, 2, 4, 8, … instances; 2 for tests, or as many as one needs before it
+            can reject at all (:func:`~optuna_robust.comparison.instances_to_reject`); 2 for limits
+            alone. Limits beside a rule act after the same warm-up. A test that cannot reject
+            after the warm-up warns.
         n_startup_trials:
             Pruning against other trials starts when so many COMPLETE trials have the instances
             in question; not with ``rule=None``. Default: 2.
@@ -261,8 +262,9 @@ class RobustnessPruner(BasePruner):
             )
         self._test = None
         if self._rule is not None and self._rule not in _RULES_WITHOUT_WARMUP:
-            self._test = get_rule(
-                self._rule,
+            self._test = IncumbentTest(
+                test=self._rule.removeprefix(DIRECTED_PREFIX),
+                directed=True,
                 criterion=self._criterion,
                 n_warmup_instances=self._n_warmup_instances,
                 alpha=self._alpha,
@@ -297,10 +299,17 @@ class RobustnessPruner(BasePruner):
     @property
     def pairs_instances(self) -> bool:
         """Whether the rule is a paired test, which needs common instances."""
-        return (
-            self._test is not None
-            and get_test(str(self._rule).removeprefix(DIRECTED_PREFIX)).paired
-        )
+        return self._test is not None and get_test(self._test.test).paired
+
+    def warn_if_out_of_reach(self, n_instances: int) -> None:
+        """Warn if the rule is a test that can never reject.
+
+        Args:
+            n_instances:
+                How many instances trials have.
+        """
+        if self._test is not None:
+            self._test.warn_if_out_of_reach(n_instances)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Judge whether the trial should be pruned; called by ``trial.should_prune()``."""
@@ -441,8 +450,8 @@ class RobustnessPruner(BasePruner):
         if self._rule is None:
             return _OTHER_WARMUP
         test = self._rule.removeprefix(DIRECTED_PREFIX)
-        needed = instances_to_reject(test, self._alpha, "greater")
-        return max(_OTHER_WARMUP, (needed or 1) - 1)
+        first = _OTHER_WARMUP + 1
+        return (instances_to_reject(test, self._alpha, "greater", at_least=first) or first) - 1
 
     def _looks_at(self, n_instances: int) -> bool:
         if self._race is not None:

@@ -130,6 +130,8 @@ def chosen_rule(
         )
     else:
         found = rule
+        if isinstance(rule, IncumbentTest):  # by name it has warned of this already
+            rule.warn_if_out_of_reach(shared.n_instances, stacklevel=3)
         taken = [name for name in options if hasattr(rule, name)]
         check_effect(options, taken, f"{rule=}")
         _check_agreement(rule, {**shared._asdict(), **options, "common_instances": not reshuffle})

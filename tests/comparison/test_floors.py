@@ -92,7 +92,7 @@ def test_one_instance_never_rejects_two_sided(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mannwhitneyu", "ks", "levene", "fligner"])
-@every_alternative
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
 @pytest.mark.parametrize("n", [3, 4, 5])
 def test_floor_is_the_least_of_all_losses_on_a_grid(
     name: str, alternative: Alternative, n: int
@@ -104,7 +104,7 @@ def test_floor_is_the_least_of_all_losses_on_a_grid(
     assert smallest_of(losses, losses, name, alternative) == pytest.approx(floor, abs=1e-12)
 
 
-@every_alternative
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
 @pytest.mark.parametrize("n", [2, 3])
 def test_floor_of_wilcoxon_is_the_least_of_all_differences(
     alternative: Alternative, n: int
@@ -159,7 +159,7 @@ def test_a_search_for_the_smallest_p_value_ends_at_the_floor(name: str, n: int) 
     rng = np.random.default_rng(n)
     losses = rng.integers(-9, 10, size=(2, 60, n)) * 1.0
     p_values = get_test(name).p_value(*losses, "two-sided")
-    for _ in range(400):
+    for _ in range(250):
         moved = rng.random(losses.shape) < 1.0 / n
         others = rng.permuted(losses, axis=2)
         new = np.where(rng.random(losses.shape) < 0.5, others, rng.integers(-9, 10, losses.shape))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from dataclasses import replace
 import math
 import os
 from pathlib import Path
 from typing import Any
+import warnings
 
 from hypothesis import given
 from hypothesis import settings
@@ -393,6 +395,26 @@ def test_a_rule_can_be_given_as_an_object(rule: str) -> None:
     named = select(table, rule=rule, **options)
     given_rule = select(table, rule=get_rule(rule, **options), criterion="mean")
     assert found(given_rule) == found(named)
+
+
+def test_a_test_that_can_never_reject_warns_once_by_name_and_as_an_object() -> None:
+    table = np.random.default_rng(1).normal(size=(3, 4)) + np.arange(3)[:, None]
+    never = "directed-wilcoxon cannot reject at alpha=0.05 with fewer than 5 instances.*never"
+    with pytest.warns(UserWarning, match=never) as caught:
+        by_name = select(table, rule="directed-wilcoxon", criterion="mean")
+    assert len(caught) == 1
+    rule = IncumbentTest(
+        test="wilcoxon", directed=True, alpha=0.05, criterion="mean", n_warmup_instances=4
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        select(np.hstack([table, table]), rule=rule)
+    with pytest.warns(UserWarning, match="nothing is eliminated before"):
+        rule = replace(rule, n_warmup_instances=3)
+    with pytest.warns(UserWarning, match=never) as caught:
+        as_object = select(table, rule=rule)
+    assert [Path(each.filename).name for each in caught] == [Path(__file__).name]
+    assert found(as_object) == found(by_name)
 
 
 def test_sequential_halving_looks_at_growing_numbers_of_instances() -> None:
