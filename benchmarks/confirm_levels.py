@@ -56,6 +56,8 @@ def _t3(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
 
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
+# With mean 0 and standard deviation 1.
+NOISES: dict[str, Noise] = {"normal": _normal, "t3": _t3, "lognormal": _lognormal}
 
 
 def draw(

@@ -40,14 +40,14 @@ def smallest_p_value(test: str, n_instances: int, alternative: Alternative = "tw
       have no floor.
     * ``fligner`` (Fligner & Killeen 1976): the statistic is 2n - 1 times a squared correlation,
       which can be 1 if n is even. If it is odd, the two medians have the same rank, and the
-      correlation is at most :math:`\sqrt{(n - 1) / (n + 1)}`: 0.083 at n = 2, 0.114 at n = 3,
-      0.0082 at n = 4, 0.0143 at n = 5. Losses that are all different stay above:
-      0.083, 0.288, 0.021, 0.068.
+      correlation is at most :math:`\sqrt{(n - 1) / (n + 1)}`: 0.114 at n = 3, 0.0082 at n = 4,
+      0.0143 at n = 5. Losses that are all different stay above: 0.288, 0.021, 0.068.
     * ``welch``, ``student``, ``paired-t``, ``bartlett`` (Bartlett 1937) and ``pitman-morgan``
       (Pitman 1939, Morgan 1939) have no floor: their statistics grow without limit as the noise
       of one model, or of a difference, goes to zero.
 
-    What tests with continuous losses really do is in ``docs/levels.md``.
+    ``levene`` and ``fligner`` are undefined with two instances, whose deviations are equal, and
+    ``pitman-morgan`` is too. How often tests reject in truth: ``docs/levels.md``.
 
     Args:
         test:
