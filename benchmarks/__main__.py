@@ -8,10 +8,10 @@ import shlex
 import sys
 
 from benchmarks import confirm_levels
+from benchmarks import levels_of_tests
 from benchmarks import overheads
 from benchmarks import publishing
 from benchmarks import sampler_time
-from benchmarks import test_levels
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.search_cost import command as search_cost
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     search_cost.add_parser(subparsers)
     selection_cost.add_parser(subparsers)
     error_rate.add_parser(subparsers)
-    test_levels.add_parser(subparsers)
+    levels_of_tests.add_parser(subparsers)
     training_throughput.add_parser(subparsers)
     args = parser.parse_args(given)
     status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
