@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 import itertools
-import math
 import time
 from typing import Any
 
@@ -16,10 +14,17 @@ import optuna
 from scipy import special
 from scipy import stats
 
+from benchmarks.confirm_factors import factor_rows
+from benchmarks.confirm_pairs import bootstrap_spreads
+from benchmarks.confirm_pairs import draw
+from benchmarks.confirm_pairs import lognormal
+from benchmarks.confirm_pairs import N_RESAMPLES
+from benchmarks.confirm_pairs import negative_lognormal
+from benchmarks.confirm_pairs import t3
+from benchmarks.confirm_pairs import true_differences
 import optuna_robust as opr
 from optuna_robust.comparison import probability_of_best
 from optuna_robust.comparison._error_scale import error_factor
-from optuna_robust.comparison._paired import bootstrap_spread
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
@@ -32,77 +37,6 @@ _RATIOS = (0.01, 0.1, 1.0, 10.0, 100.0)
 # Standard deviation of the first model's own noise, beside that of the second's.
 _EQUAL, _TWICE, _FOUR_TIMES = 1.0, 2.0, 4.0
 _ALPHA = 0.05
-_N_RESAMPLES = 100
-_N_TRUTH = 40_000
-# Losses that are resampled at once, for some pairs alike.
-_MOST_LOSSES = 2**17
-
-
-def _normal(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
-    return rng.normal(size=size)
-
-
-def _lognormal(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
-    noise = rng.lognormal(sigma=0.75, size=size)
-    return np.asarray((noise - math.exp(0.28125)) / math.sqrt(math.exp(1.125) - math.exp(0.5625)))
-
-
-def _negative_lognormal(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
-    return -_lognormal(rng, size)
-
-
-def _t3(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
-    return np.asarray(rng.standard_t(3, size=size) / math.sqrt(3.0))
-
-
-Noise = Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
-# With mean 0 and standard deviation 1.
-NOISES: dict[str, Noise] = {"normal": _normal, "t3": _t3, "lognormal": _lognormal}
-
-
-def draw(
-    rng: np.random.Generator,
-    n_pairs: int,
-    n_instances: int,
-    *,
-    ratio: float,
-    spreads: float,
-    noise: Noise = _normal,
-) -> FloatArray:
-    """Draw losses of pairs of models, shape ``(n_pairs, 2, n_instances)``.
-
-    Args:
-        rng:
-            Source of randomness.
-        n_pairs:
-            Number of pairs.
-        n_instances:
-            Number of instances.
-        ratio:
-            Standard deviation of the noise that both models have in common, beside their own.
-        spreads:
-            Ratio of the standard deviations of their own noises.
-        noise:
-            Draws own noise with mean 0 and standard deviation 1.
-    """
-    own = np.array([[math.sqrt(spreads)], [1.0 / math.sqrt(spreads)]])
-    common = ratio * rng.normal(size=(n_pairs, 1, n_instances))
-    return np.asarray(common + own * noise(rng, (n_pairs, 2, n_instances)))
-
-
-def true_differences(
-    rng: np.random.Generator,
-    n_instances: int,
-    criteria: Sequence[Criterion],
-    *,
-    spreads: float,
-    **options: Any,
-) -> list[float]:
-    """Return by how much the criteria of two models differ on average."""
-    if spreads == _EQUAL:
-        return [0.0] * len(criteria)
-    losses = draw(rng, _N_TRUTH, n_instances, spreads=spreads, **options)
-    return [float(np.subtract(*criterion(losses).mean(axis=0))) for criterion in criteria]
 
 
 def p_values(
@@ -113,21 +47,14 @@ def p_values(
 ) -> list[FloatArray]:
     """Return p-values that a confirmation gives to the hypotheses that criteria differ so."""
     n = losses.shape[2]
-    at_once = max(1, _MOST_LOSSES // (2 * n * _N_RESAMPLES))
-    spreads: list[list[FloatArray]] = [[] for _ in criteria]
-    for start in range(0, len(losses), at_once):
-        columns = rng.integers(n, size=(_N_RESAMPLES, n))
-        sample = losses[start : start + at_once][:, :, columns]
-        for criterion, found in zip(criteria, spreads, strict=True):
-            values = criterion(sample)
-            found.append(bootstrap_spread(np.moveaxis(values[:, 0] - values[:, 1], 1, 0)))
+    spreads = bootstrap_spreads(losses, criteria, rng)
     ranks = stats.rankdata(losses, axis=2)
     ranks -= ranks.mean(axis=2, keepdims=True)
     correlations = ranks.prod(axis=1).sum(axis=1) / np.sqrt((ranks**2).sum(axis=2).prod(axis=1))
     p = []
-    for criterion, difference, found in zip(criteria, differences, spreads, strict=True):
+    for criterion, difference, spread in zip(criteria, differences, spreads, strict=True):
         values = criterion(losses)
-        errors = np.concatenate(found) * error_factor(criterion, n, correlations)
+        errors = spread * error_factor(criterion, n, correlations)
         deviations = values[:, 0] - values[:, 1] - difference
         p.append(2.0 * special.stdtr(n - 1, -np.abs(deviations) / errors))
     return p
@@ -137,14 +64,14 @@ def exchange_p_values(
     losses: FloatArray, criterion: Criterion, rng: np.random.Generator
 ) -> FloatArray:
     """Return p-values of the exchange test, that of version 0.1.0."""
-    exchanged = rng.random((_N_RESAMPLES, losses.shape[2])) < 0.5
+    exchanged = rng.random((N_RESAMPLES, losses.shape[2])) < 0.5
     values = criterion(losses)
     observed = np.abs(values[:, 0] - values[:, 1])
     n_extreme = np.ones(len(losses))
     for which in exchanged:
         values = criterion(np.where(which, losses[:, ::-1], losses))
         n_extreme += np.abs(values[:, 0] - values[:, 1]) >= observed * (1.0 - 1e-12)
-    return n_extreme / (_N_RESAMPLES + 1)
+    return n_extreme / (N_RESAMPLES + 1)
 
 
 def coverages(
@@ -152,7 +79,7 @@ def coverages(
 ) -> list[float]:
     """Return how often intervals cover the difference of the criteria."""
     criteria = [get_criterion(name) for name in CRITERIA]
-    differences = true_differences(rng, n_instances, criteria, **options)
+    differences = true_differences(rng, n_pairs, n_instances, criteria, **options)
     losses = draw(rng, n_pairs, n_instances, **options)
     return [float((p > _ALPHA).mean()) for p in p_values(losses, criteria, differences, rng)]
 
@@ -173,7 +100,7 @@ def rejections(
     criterion = get_criterion(name)
     losses = draw(rng, n_pairs, n_instances, **options)
     if gap is not None:
-        (difference,) = true_differences(rng, n_instances, [criterion], **options)
+        (difference,) = true_differences(rng, n_pairs, n_instances, [criterion], **options)
         values = criterion(losses)
         shift = gap * float((values[:, 0] - values[:, 1]).std()) - difference
         losses += np.array([[shift], [0.0]])
@@ -240,12 +167,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--n-sets", type=int, default=400, help="sets of models for P(best); default: %(default)s"
     )
+    parser.add_argument(
+        "--fit",
+        action="store_true",
+        help="fit the factors of standard errors anew, and print them beside those in use",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace, command: str) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"`{command}`\n")
+    if args.fit:
+        head = ("n", "noise", "criterion", "in use", "fitted", "its error", "allowed")
+        _print_table(head, factor_rows(args.n_pairs))
+        return 0
     _print_table(("n", *CRITERIA), _coverage_rows(args.n_pairs))
     _print_table(("losses", "n", *CRITERIA), _other_rows(args.n_pairs))
     _print_table(
@@ -283,9 +219,9 @@ def _other_rows(n_pairs: int) -> Iterable[list[str]]:
     rng = np.random.default_rng(1)
     others: list[tuple[str, dict[str, Any]]] = [
         ("spreads 4 : 1", {"spreads": _FOUR_TIMES}),
-        ("t3", {"spreads": _TWICE, "noise": _t3}),
-        ("lognormal", {"spreads": _TWICE, "noise": _lognormal}),
-        ("lognormal, maximised", {"spreads": _TWICE, "noise": _negative_lognormal}),
+        ("t3", {"spreads": _TWICE, "noise": t3}),
+        ("lognormal", {"spreads": _TWICE, "noise": lognormal}),
+        ("lognormal, maximised", {"spreads": _TWICE, "noise": negative_lognormal}),
     ]
     for (name, options), n in itertools.product(others, (10, 30)):
         found = coverages(rng, n_pairs, n, ratio=0.5, **options)

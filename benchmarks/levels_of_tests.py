@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from benchmarks.confirm_levels import NOISES
+from benchmarks.confirm_pairs import NOISES
 from benchmarks.estimates import Estimate
 from benchmarks.estimates import wilson
 from benchmarks.text_tables import markdown_table

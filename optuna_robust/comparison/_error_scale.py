@@ -14,9 +14,10 @@ from optuna_robust.criteria import FloatArray
 # a compromise between models that vary alike and one twice as much as the other. First for models
 # whose noise is their own, then for models that have nearly all of it in common. Between these
 # they are linear in the squared rank correlation, and between numbers of instances in 1 / sqrt(n).
-# ``python -m benchmarks confirm-levels`` shows the coverage that they give.
-_KNOTS = np.array([5.0, 7.0, 9.0, 12.0, 20.0, 30.0, 51.0, 100.0])
-_SCALES = {
+# ``python -m benchmarks confirm-levels`` shows the coverage that they give; with ``--fit`` it fits
+# them anew.
+KNOTS = np.array([5.0, 7.0, 9.0, 12.0, 20.0, 30.0, 51.0, 100.0])
+SCALES = {
     "median": (
         (0.74, 0.83, 0.84, 0.90, 0.94, 0.97, 1.00, 1.02),
         (0.80, 0.84, 0.86, 0.87, 0.88, 0.87, 0.86, 0.84),
@@ -68,10 +69,10 @@ def error_factor(criterion: Criterion, n_instances: int, correlations: FloatArra
     """
     # The bootstrap's variance of a mean is (n - 1) / n of the unbiased one.
     unbiased = np.sqrt(n_instances / (n_instances - 1.0))
-    scales = _SCALES.get(criterion.name)
+    scales = SCALES.get(criterion.name)
     if scales is None or CRITERIA.get(criterion.name) is not criterion:
         return np.full(np.shape(correlations), unbiased)
-    positions = -1.0 / np.sqrt(_KNOTS)
+    positions = -1.0 / np.sqrt(KNOTS)
     own, common = (
         np.interp(-1.0 / np.sqrt(n_instances), positions, factors) for factors in scales
     )
