@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import shlex
 import sys
 
+from benchmarks import checked_by_others
 from benchmarks import confirm_levels
 from benchmarks import levels_of_tests
 from benchmarks import overheads
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="measurement")
     calorimeter.add_parser(subparsers)
+    checked_by_others.add_parser(subparsers)
     confirm_levels.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)

@@ -59,6 +59,36 @@ def test_moderated_variances_are_those_of_limma():
         np.testing.assert_allclose(found.posterior, case["posterior_variances"], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("variances", "df", "prior_variance", "prior_df", "posterior"),
+    [
+        (
+            [0.5, 1.0, 2.0, 30.0],
+            3,
+            1.6203077486,
+            1.6099900946,
+            [0.8912555865, 1.216635895, 1.867396513, 20.0886938],
+        ),
+        (
+            [0.0, 1.0, 3.0, 10.0, 2.0],
+            2,
+            0.0109103854,
+            0.393478964,
+            [0.001793626442, 0.8373973773, 2.508604879, 8.357831135, 1.673001128],
+        ),
+        ([0.02, 0.5, 0.7, 1.1, 4.0, 0.9], 1, 1.2033333333, math.inf, [1.2033333333] * 6),
+    ],
+)
+def test_moderated_variances_are_those_of_inmoose(
+    variances, df, prior_variance, prior_df, posterior
+):
+    """Of ``squeezeVar`` in inmoose 0.9.1, a port of limma 3.55.1."""
+    moderated = moderate_variances(variances, df)
+    assert moderated.prior_variance == pytest.approx(prior_variance, rel=1e-8)
+    assert moderated.prior_df == pytest.approx(prior_df, rel=1e-8)
+    np.testing.assert_allclose(moderated.posterior, posterior, rtol=1e-8)
+
+
 def test_moments_of_log_variances_are_met():
     rng = np.random.default_rng(0)
     s2 = sample_variances(rng, true_variances(rng, 50, 3.0), 4.0)
