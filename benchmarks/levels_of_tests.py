@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.confirm_pairs import NOISES
 from benchmarks.estimates import Estimate
 from benchmarks.estimates import wilson
+from benchmarks.options import at_least
 from benchmarks.text_tables import markdown_table
 from optuna_robust.comparison import Alternative
 from optuna_robust.comparison import get_test
@@ -113,10 +114,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "test-levels", help="real levels of the tests at few instances", description=__doc__
     )
     parser.add_argument(
-        "--n-pairs", type=int, default=10_000, help="pairs a cell; default: %(default)s"
+        "--n-pairs", type=at_least(1), default=10_000, help="pairs a cell; default: %(default)s"
     )
     parser.add_argument(
-        "--n-instances", type=int, nargs="+", default=_N_INSTANCES, help="default: 2 to 10"
+        "--n-instances",
+        type=at_least(1),
+        nargs="+",
+        default=_N_INSTANCES,
+        help="instances of each model; default: 2 to 10",
     )
     parser.set_defaults(run=_run)
 

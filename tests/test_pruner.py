@@ -340,6 +340,13 @@ def test_a_study_whose_test_can_never_reject_warns_once() -> None:
     with pytest.warns(UserWarning, match=never) as caught:
         study.optimize(MultiInstanceObjective(objective, 4), n_trials=4)
     assert len(caught) == 1
+    for rule, n_instances in (("wilcoxon", 4), ("levene", 3), ("fligner", 2)):
+        study = optuna.create_study(pruner=RobustnessPruner(rule=f"directed-{rule}"))
+        with pytest.warns(UserWarning, match=f"directed-{rule} cannot reject.*it never"):
+            study.optimize(MultiInstanceObjective(objective, n_instances), n_trials=2)
+    study = optuna.create_study(pruner=RobustnessPruner(rule="directed-welch"))
+    with pytest.raises(ValueError, match="leaves nothing to prune of n_instances=2"):
+        study.optimize(MultiInstanceObjective(objective, 2), n_trials=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         optuna.create_study(pruner=pruner).optimize(MultiInstanceObjective(objective, 5), 1)

@@ -223,12 +223,6 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
         check_min_instances(criterion, n_instances)
     if judge.pruner is None:
         return
-    if judge.pruner.n_warmup_instances >= n_instances:
-        raise ValueError(
-            f"n_warmup_instances={judge.pruner.n_warmup_instances} of the study's "
-            f"RobustnessPruner leaves nothing to prune of n_instances={n_instances}; it must be "
-            "smaller."
-        )
     if judge.pruner.n_instances not in (None, n_instances):
         raise ValueError(
             f"n_instances={judge.pruner.n_instances} of the study's RobustnessPruner differs from "
@@ -249,7 +243,7 @@ def check_study(study: Study, judge: Judge, n_instances: int, reshuffle: bool) -
             "reshuffle=True gives every trial instances of its own, which the paired test of the "
             "study's RobustnessPruner cannot compare; choose another rule."
         )
-    judge.pruner.warn_if_out_of_reach(n_instances)
+    judge.pruner.check_reach(n_instances)
 
 
 def check_returns(

@@ -241,6 +241,7 @@ class RobustnessPruner(BasePruner):
             None if n_recent is None else check_count("n_recent_trials", n_recent, minimum=1),
             self._n_startup_trials,
         )
+        self._has_default_warmup = n_warmup_instances is None
         self._n_warmup_instances = (
             self._default_warmup()
             if n_warmup_instances is None
@@ -301,15 +302,30 @@ class RobustnessPruner(BasePruner):
         """Whether the rule is a paired test, which needs common instances."""
         return self._test is not None and get_test(self._test.test).paired
 
-    def warn_if_out_of_reach(self, n_instances: int) -> None:
-        """Warn if the rule is a test that can never reject.
+    def check_reach(self, n_instances: int) -> None:
+        """Check that the warm-up leaves something to prune; warn if a test can never reject.
 
         Args:
             n_instances:
                 How many instances trials have.
+
+        Raises:
+            ValueError: If it does not, and no test is the reason.
         """
+        if self._n_warmup_instances >= n_instances and not self._waits_in_vain(n_instances):
+            raise ValueError(
+                f"n_warmup_instances={self._n_warmup_instances} of the study's RobustnessPruner "
+                f"leaves nothing to prune of n_instances={n_instances}; it must be smaller."
+            )
         if self._test is not None:
             self._test.warn_if_out_of_reach(n_instances)
+
+    def _waits_in_vain(self, n_instances: int) -> bool:
+        """Return True if the warm-up is only as long as it is because the test needs as many."""
+        if self._test is None or not self._has_default_warmup:
+            return False
+        needed = instances_to_reject(self._test.test, self._alpha, "greater")
+        return needed is None or needed > n_instances
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Judge whether the trial should be pruned; called by ``trial.should_prune()``."""
