@@ -102,7 +102,7 @@ def _end(error: Exception | SystemExit, kept_in: str) -> NoReturn:
         _show_traceback(error)
         raise Failure(
             f"the objective failed. Everything that finished is kept in {kept_in}: when it is "
-            "mended, the same command goes on."
+            "fixed, the same command goes on."
         ) from None
     if isinstance(error, RuntimeError) and _is_ours(codes[-1]):
         raise Failure(str(error)) from None

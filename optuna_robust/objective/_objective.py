@@ -452,9 +452,10 @@ class MultiInstanceObjective:
             self._counts_as,
         )
         check_settings(study, settings)
+        identity = self._evaluator.identity  # before it is called, which may change it
         if self._store is not None:
             self._store.bind(seed=self._seed, vary=self._vary)
-            self._store.warn_of_another_objective(self._evaluator.identity)
+            self._store.warn_of_another_objective(identity)
         keep_settings(study, settings)
 
     def _pool(self, run: TrialRun) -> InstancePool:

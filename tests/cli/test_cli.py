@@ -1066,7 +1066,7 @@ def test_an_objective_that_raises(here: Path, objective: str, message: str) -> N
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_failure_that_shall_raise_is_told_and_can_be_mended(here: Path) -> None:
+def test_a_failure_that_shall_raise_is_told_and_can_be_fixed(here: Path) -> None:
     args = ["confirm", JOURNAL, "robust", "train:fails_later", "--no-progress"]
     args += ["--n-models", "1", "--n-instances", "6", "--on-failure", "raise"]
     result = _run(*args)

@@ -15,6 +15,7 @@ from optuna_robust import confirm
 from optuna_robust import ConfirmationResult
 from optuna_robust import Instance
 from optuna_robust import InstanceStore
+from optuna_robust import MultiInstanceObjective
 from tests.objectives import study_of
 
 
@@ -140,6 +141,27 @@ def test_failures_are_known_unless_they_are_errors(on_failure: str) -> None:
         return
     assert (result.n_trainings, result.failures) == (0, {1: {1_000_001: "ValueError: diverged"}})
     assert math.isnan(result.losses[1, 1]) if on_failure == "drop" else result.losses[1, 1] > 1e9
+
+
+class Counting:
+    """Changes what it holds at every call."""
+
+    def __init__(self, noise: float) -> None:
+        self.noise = noise
+        self.seen: list[float] = []
+
+    def __call__(self, trial: optuna.Trial, instance: Instance) -> float:
+        self.seen.append(trial.suggest_float("x", 0, 1))
+        return self.seen[-1] + self.noise * float(instance.rng.normal())
+
+
+def test_what_a_search_changed_makes_no_other_objective() -> None:
+    study, objective = study_of(), Counting(0.1)
+    study.optimize(MultiInstanceObjective(objective, 2), n_trials=3)
+    assert confirm(study, objective, n_instances=3).n_trainings == 9
+    assert confirm(study, objective, n_instances=3).n_reused == 9
+    assert confirm(study, Counting(0.1), n_instances=3).n_reused == 9  # started again
+    assert confirm(study, Counting(0.2), n_instances=3).n_reused == 0
 
 
 def shifted(trial: optuna.Trial, instance: Instance, data: Any) -> float:
