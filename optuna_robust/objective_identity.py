@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import dis
 from functools import partial
 import hashlib
+from inspect import getattr_static
 import sys
 from types import CodeType
 from types import FunctionType
@@ -170,7 +171,7 @@ def _held(part: Any) -> dict[str, Any]:
         return _of_function(part)
     if isinstance(part, type):
         members = {
-            name: getattr(member, "__func__", getattr(member, "fget", member))
+            name: _function_in(member)
             for name, member in vars(part).items()
             if callable(member) or not name.startswith("__")
         }
@@ -181,13 +182,23 @@ def _held(part: Any) -> dict[str, Any]:
 def _of_function(function: FunctionType) -> dict[str, Any]:
     held: dict[str, Any] = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__}
     for name in sorted({name for code in _codes(function.__code__) for name in code.co_names}):
-        used = function.__globals__.get(name)
+        used = _function_in(function.__globals__.get(name))
         if isinstance(used, (FunctionType, type)) and used.__module__ == function.__module__:
             held[name] = used
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # it is assigned later
             held[name] = cell.cell_contents
     return held
+
+
+def _function_in(value: Any) -> Any:
+    """Return the function that a method, a property or a cache has been made of."""
+    if isinstance(value, (staticmethod, classmethod)):
+        return value.__func__
+    if isinstance(value, property):
+        return value.fget
+    is_function = isinstance(value, (FunctionType, type))
+    return value if is_function else getattr_static(value, "__wrapped__", value)
 
 
 def _is_own(part: Any) -> bool:
@@ -206,6 +217,7 @@ def _text(value: Any, parts: list[Any], within: frozenset[int] = frozenset()) ->
             return _container(value, parts, within)
         if kind.__module__.startswith(_ARRAYS) and hasattr(value, "__array__"):
             return _array(value)
+        value = _function_in(value)
         if isinstance(value, (FunctionType, type)):
             parts += filter(_is_own, [value])
             return value.__qualname__

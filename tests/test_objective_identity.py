@@ -95,6 +95,9 @@ class Net:
 def objective(trial):
     return train(Net().forward(trial.suggest_float("x", 0, 1)))
 """
+CACHED = "import functools\n" + WITH_HELPER.replace(
+    "def train", "@functools.cache\ndef train"
+).replace("    def forward", "    @functools.lru_cache(3)\n    def forward")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,8 @@ def objective(trial):
         (PLAIN, "    return", "    print(x)\n    return"),
         (WITH_HELPER, "class Net:", "class Net:\n    depth = 2\n"),
         (WITH_HELPER, "range(3)", "range(4)"),
+        (CACHED, "range(3)", "range(4)"),
+        (CACHED, "x + 1", "x + 2"),
         (WITH_HELPER, "x + 1", "x + 2"),
     ],
 )
