@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import copy
 from typing import Any
 
 import torch
@@ -64,10 +63,16 @@ def check_same_kind(population: Columns, validation: Columns) -> None:
         raise ValueError(f"validation must have the types of data, {theirs}, but had {ours}.")
 
 
-def check_training(
-    module: nn.Module, batch: Columns, options: TrainingOptions
-) -> torch.optim.Optimizer:
-    """Return an optimizer, after a look at what the user's functions return.
+def check_training(module: nn.Module, batch: Columns, options: TrainingOptions) -> None:
+    """Check what the user's functions return.
+
+    Args:
+        module:
+            A network that is not trained: it may keep something of the batch.
+        batch:
+            Inputs, and last the target.
+        options:
+            How networks are trained.
 
     Raises:
         TypeError: If one of them returns something of the wrong type.
@@ -82,7 +87,7 @@ def check_training(
             "metric of an epoch."
         )
     with global_seed(0), torch.no_grad():
-        returned = options.loss(copy.deepcopy(module)(*batch[:-1]), batch[-1])
+        returned = options.loss(module(*batch[:-1]), batch[-1])
     if not isinstance(returned, Tensor):
         raise TypeError(f"loss must return a tensor, but returned {returned!r}.")
     if returned.ndim:
@@ -90,7 +95,6 @@ def check_training(
             "loss must return the mean over a batch, a tensor without dimensions, but returned "
             f"one of shape {tuple(returned.shape)}."
         )
-    return optimizer
 
 
 def check_instances(instances: Sequence[Instance]) -> tuple[Instance, ...]:

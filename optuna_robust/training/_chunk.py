@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import nn
-
 from optuna_robust.evaluation import global_seed
 from optuna_robust.instance import Instance
 from optuna_robust.training._fit import fit
@@ -18,8 +15,8 @@ from optuna_robust.training._options import ModelFactory
 from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._precision import float32_precision
-from optuna_robust.training._support import check_module
-from optuna_robust.training._support import same_architecture
+from optuna_robust.training._support import new_network
+from optuna_robust.training._together import check_alike
 
 
 def in_chunks(
@@ -43,37 +40,22 @@ def _train(
     instances: Sequence[Instance],
     options: TrainingOptions,
 ) -> Fitted:
-    modules = [new_network(model_factory, instance, parts.dtype) for instance in instances]
-    rows = rows_at_once(modules[0], parts.validation, len(modules), parts.device)
+    first, dtype = instances[0], parts.dtype
+    rows = rows_at_once(
+        new_network(model_factory, first, dtype),
+        parts.validation,
+        len(instances),
+        parts.device,
+        batch_size=options.batch_size,
+    )
+    modules = [new_network(model_factory, instance, dtype) for instance in instances]
     for module in modules:
         module.to(parts.device)
     if len(modules) > 1:
-        if not same_architecture(modules):
-            raise ValueError(
-                "model_factory must always return the same architecture, but what it returned "
-                "for two instances differs in layers or in shapes of parameters."
-            )
+        check_alike(modules)
         together = StackedNetworks(modules, options)
         return fit(together, parts, instances, options, rows_at_once=rows)
     # Random layers draw from global generators; that belongs to the order, not to the weights.
-    with global_seed(instances[0].order_seed % 2**31):
+    with global_seed(first.order_seed % 2**31):
         alone = SingleNetwork(modules[0], options)
         return fit(alone, parts, instances, options, rows_at_once=rows)
-
-
-def new_network(
-    model_factory: ModelFactory, instance: Instance, dtype: torch.dtype | None
-) -> nn.Module:
-    """Return the untrained network of an instance, on the CPU.
-
-    Args:
-        model_factory:
-            The user's.
-        instance:
-            Whose initial weights it has.
-        dtype:
-            Of its parameters; None: as the factory made them.
-    """
-    with global_seed(instance.seed):
-        module = check_module(model_factory())
-    return module if dtype is None else module.to(dtype=dtype)

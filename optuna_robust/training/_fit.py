@@ -12,6 +12,7 @@ from torch import Tensor
 from optuna_robust.instance import Instance
 from optuna_robust.training._networks import Networks
 from optuna_robust.training._options import Columns
+from optuna_robust.training._options import in_parts
 from optuna_robust.training._options import Loss
 from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
@@ -60,14 +61,14 @@ def fit(
             Validation rows of a call.
     """
     n, device, population = len(instances), parts.device, parts.population
-    sample = _samples(instances, len(population[-1]), options.sample_size).to(device)
+    sample = samples(instances, len(population[-1]), options.sample_size).to(device)
     generators = [instance.torch_generator() for instance in instances]
     curves = torch.full((n, options.n_epochs), torch.nan, dtype=torch.float64)
     n_epochs = torch.zeros(n, dtype=torch.int64)
     best = _Best(n, keeps_best=options.patience is not None)
     going = torch.arange(n)
     for epoch in range(options.n_epochs):
-        for batch in _batches([generators[row] for row in going], options):
+        for batch in batches([generators[row] for row in going], options):
             rows = sample.gather(1, batch.to(device))
             networks.step(tuple(column[rows] for column in population))
         is_last = epoch + 1 == options.n_epochs
@@ -93,17 +94,18 @@ def fit(
     return Fitted(best.losses, curves, n_epochs, best.states)
 
 
-def _samples(instances: Sequence[Instance], n_population: int, size: int) -> Tensor:
-    samples = [
+def samples(instances: Sequence[Instance], n_population: int, size: int) -> Tensor:
+    """Return rows of the population of each instance, shape (n, size), on the CPU."""
+    rows = [
         torch.arange(size)
         if size == n_population
         else torch.from_numpy(instance.sample(n_population, size))
         for instance in instances
     ]
-    return torch.stack(samples)
+    return torch.stack(rows)
 
 
-def _batches(generators: list[torch.Generator], options: TrainingOptions) -> Iterator[Tensor]:
+def batches(generators: list[torch.Generator], options: TrainingOptions) -> Iterator[Tensor]:
     """Yield the batches of an epoch, in the order of each instance."""
     orders = [torch.randperm(options.sample_size, generator=each) for each in generators]
     yield from torch.stack(orders).split(options.batch_size, dim=1)
@@ -112,8 +114,8 @@ def _batches(generators: list[torch.Generator], options: TrainingOptions) -> Ite
 def _metrics(networks: Networks, data: Columns, metric: Loss, *, rows_at_once: int) -> Tensor:
     """Return the metric of each instance over all rows, float64, on the CPU."""
     *inputs, target = data
-    parts = [column.split(rows_at_once) for column in inputs]
-    predictions = torch.cat([networks.predict(part) for part in zip(*parts, strict=True)], dim=1)
+    parts = in_parts(tuple(inputs), rows_at_once)
+    predictions = torch.cat([networks.predict(part) for part in parts], dim=1)
     return torch.stack([_number(metric(each, target)) for each in predictions]).cpu()
 
 

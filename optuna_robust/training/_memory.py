@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import psutil
 import torch
 from torch import nn
@@ -31,7 +29,7 @@ def instances_at_once(
 
     Args:
         module:
-            The network, on the CPU.
+            A network that is not trained, on the CPU.
         population:
             What training samples are drawn from, of which a batch is looked at.
         options:
@@ -46,11 +44,29 @@ def instances_at_once(
 
 
 def rows_at_once(
-    module: nn.Module, validation: Columns, n_instances: int, device: torch.device
+    module: nn.Module,
+    validation: Columns,
+    n_instances: int,
+    device: torch.device,
+    *,
+    batch_size: int,
 ) -> int:
-    """Return how many validation rows all instances can predict at once."""
-    row = tuple(column[:1] for column in validation)
-    bytes_of_one = 2 * n_instances * _bytes_of_outputs(module, row)
+    """Return how many validation rows all instances can predict at once.
+
+    Args:
+        module:
+            A network that is not trained, on the CPU.
+        validation:
+            The data, of which as many rows are looked at as a batch has: a layer may need several.
+        n_instances:
+            How many instances predict.
+        device:
+            Where.
+        batch_size:
+            Rows of a batch.
+    """
+    rows = tuple(column[:batch_size] for column in validation)
+    bytes_of_one = 2 * n_instances * _bytes_of_outputs(module, rows) / len(rows[-1])
     fitting = int(_SHARE * free_bytes(device) / max(bytes_of_one, 1))
     return max(1, min(_MOST_ROWS, fitting))
 
@@ -75,10 +91,14 @@ def _bytes_of_outputs(module: nn.Module, batch: Columns) -> int:
         if isinstance(output, Tensor):
             sizes.append(_bytes([output]))
 
-    looked_at = copy.deepcopy(module).eval()  # nothing of these rows may stay in the network
-    for layer in looked_at.modules():
-        if not any(True for _ in layer.children()):
-            layer.register_forward_hook(look)
+    module.eval()
+    hooks = [
+        layer.register_forward_hook(look)
+        for layer in module.modules()
+        if not any(True for _ in layer.children())
+    ]
     with global_seed(0):
-        looked_at(*(column.cpu() for column in batch[:-1]))
+        module(*(column.cpu() for column in batch[:-1]))
+    for hook in hooks:
+        hook.remove()
     return sum(sizes)

@@ -27,6 +27,9 @@ from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._support import new_optimizer
 
 
+_Named = dict[str, Tensor]
+
+
 class Networks(Protocol):
     """Networks under training."""
 
@@ -38,6 +41,9 @@ class Networks(Protocol):
 
     def predict(self, inputs: Columns) -> Tensor:
         """Return predictions of all instances for the same rows, of shape (n, rows, …)."""
+
+    def gradients(self) -> dict[str, Tensor | None]:
+        """Return the gradients of the last step, with the axis of instances first."""
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and buffers, with the axis of instances first."""
@@ -82,6 +88,13 @@ class SingleNetwork:
         predictions: Tensor = self._module(*inputs)
         return predictions[None]
 
+    def gradients(self) -> dict[str, Tensor | None]:
+        """Return copies of the last step's gradients."""
+        return {
+            name: None if each.grad is None else each.grad.clone()[None]
+            for name, each in self._module.named_parameters()
+        }
+
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and buffers."""
         return {
@@ -111,25 +124,39 @@ class StackedNetworks:
         self._schedule: Schedule | _OwnSchedules = Schedule(self._optimizer, options)
         if self._schedule.looks_at_metrics:
             self._schedule = _OwnSchedules(modules[0], len(modules), options)
-        self._gradients = vmap(grad(self._loss_of_one))
-        # With the same inputs for all instances.
-        self._predictions = vmap(self._call, in_dims=(0, 0, None))
+        self._gradients = vmap(grad(self._loss_of_one, has_aux=True))
+        # With the same inputs for all instances. PyTorch has batched gradients of recurrent
+        # layers, but not what it runs without gradients.
+        recurrent = any(isinstance(each, nn.RNNBase) for each in modules[0].modules())
+        self._predictions = (
+            self._call_each if recurrent else vmap(self._call, in_dims=(0, 0, None))
+        )
 
-    def _call(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Columns
-    ) -> Tensor:
+    def _call(self, parameters: _Named, buffers: _Named, inputs: Columns) -> Tensor:
         predictions: Tensor = functional_call(self._skeleton, (parameters, buffers), inputs)
         return predictions
 
+    def _call_each(self, parameters: _Named, buffers: _Named, inputs: Columns) -> Tensor:
+        """Do what ``vmap`` would do, for one instance after the other."""
+        predictions = []
+        for row in range(len(next(iter(parameters.values())))):
+            own = [{name: each[row] for name, each in of.items()} for of in (parameters, buffers)]
+            predictions.append(self._call(own[0], own[1], inputs))
+        return torch.stack(predictions)
+
     def _loss_of_one(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Columns
-    ) -> Tensor:
-        return self._loss(self._call(parameters, buffers, batch[:-1]), batch[-1])
+        self, parameters: _Named, buffers: _Named, batch: Columns
+    ) -> tuple[Tensor, _Named]:
+        """Return the loss, and the buffers as the network leaves them."""
+        state = {**parameters, **buffers}
+        predictions = functional_call(self._skeleton, state, batch[:-1])
+        kept = {name: state[name].detach() for name in buffers}
+        return self._loss(predictions, batch[-1]), kept
 
     def step(self, batch: Columns) -> None:
         """Take one optimizer step of all instances."""
         self._skeleton.train()
-        gradients = self._gradients(self._parameters, self._buffers, batch)
+        gradients, self._buffers = self._gradients(self._parameters, self._buffers, batch)
         for name, parameter in self._parameters.items():
             parameter.grad = gradients[name]
         factors = self._schedule.factors
@@ -160,6 +187,10 @@ class StackedNetworks:
         """Return predictions, of shape (n, rows, …)."""
         self._skeleton.eval()
         return self._predictions(self._parameters, self._buffers, inputs)
+
+    def gradients(self) -> dict[str, Tensor | None]:
+        """Return the last step's gradients."""
+        return {name: each.grad for name, each in self._parameters.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and buffers."""

@@ -59,3 +59,12 @@ class Parts:
             tuple(column.to(device) for column in self.population),
             tuple(column.to(device) for column in self.validation),
         )
+
+
+def in_parts(columns: Columns, most_rows: int) -> list[Columns]:
+    """Split data into parts of at most so many rows, and of nearly the same number.
+
+    A last part of one row would have no variance to normalise by.
+    """
+    n_parts = -(-len(columns[0]) // most_rows)
+    return list(zip(*(column.tensor_split(n_parts) for column in columns), strict=True))

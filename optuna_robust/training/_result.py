@@ -13,10 +13,11 @@ from torch import Tensor
 
 from optuna_robust.criteria import FloatArray
 from optuna_robust.instance import Instance
-from optuna_robust.training._chunk import new_network
 from optuna_robust.training._options import Columns
+from optuna_robust.training._options import in_parts
 from optuna_robust.training._options import Loss
 from optuna_robust.training._options import ModelFactory
+from optuna_robust.training._support import new_network
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class TrainingResult:
             was not looked at, and after an instance ended.
         n_epochs: How many epochs each instance was trained, shape (n_instances,).
         method: How they were trained: ``"vmap"`` (together), ``"processes"`` or ``"loop"``.
+        reason_alone: Why ``method="auto"`` did not train them together on a GPU; None if it did,
+            or did not try.
         device: Where, for example ``"cuda:0"``.
         seconds: How long it took.
         states: The ``state_dict`` of each instance, on the CPU.
@@ -41,6 +44,7 @@ class TrainingResult:
     learning_curves: FloatArray
     n_epochs: npt.NDArray[np.int64]
     method: str
+    reason_alone: str | None
     device: str
     seconds: float
     states: tuple[dict[str, Tensor], ...] = field(repr=False)
@@ -71,7 +75,7 @@ class TrainingResult:
             Shape (n_instances,).
         """
         *inputs, target = data
-        parts = list(zip(*(column.split(rows_at_once) for column in inputs), strict=True))
+        parts = in_parts(tuple(inputs), rows_at_once)
         values = []
         for index in range(len(self.states)):
             module = self.model(index)

@@ -24,7 +24,6 @@ from optuna_robust.training._arguments import check_same_kind
 from optuna_robust.training._arguments import check_sample_size
 from optuna_robust.training._arguments import check_training
 from optuna_robust.training._chunk import in_chunks
-from optuna_robust.training._chunk import new_network
 from optuna_robust.training._memory import instances_at_once
 from optuna_robust.training._options import Loss
 from optuna_robust.training._options import ModelFactory
@@ -32,7 +31,8 @@ from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._processes import in_processes
 from optuna_robust.training._result import TrainingResult
-from optuna_robust.training._support import reason_against
+from optuna_robust.training._support import new_network
+from optuna_robust.training._together import reason_against
 
 
 _logger = logging.getLogger(__name__)
@@ -191,10 +191,13 @@ def train_instances(
     place = check_device(device)
     parts = Parts(population, checked)
     first = new_network(check_callable("model_factory", model_factory), chosen[0], parts.dtype)
-    batch = tuple(column[: options.batch_size] for column in population)
-    updates = check_training(first, batch, options)
-    against = reason_against(first, updates, batch)
-    how = _chosen_method(method, place, len(chosen), n_jobs, against)
+    n_rows = min(options.batch_size, options.sample_size)
+    check_training(first, tuple(column[:n_rows] for column in population), options)
+    how, against = _chosen_method(method, place, len(chosen), n_jobs), None
+    if how == "vmap":
+        against = reason_against(model_factory, parts.to(place), chosen, options)
+        how = _method_that_can(method, against)
+    _log(how, place, len(chosen), against)
     if how == "processes":
         fitted = in_processes(model_factory, parts, chosen, options, n_jobs=n_jobs)
     else:
@@ -207,6 +210,7 @@ def train_instances(
         learning_curves=torch.cat([each.learning_curves for each in fitted]).numpy(),
         n_epochs=torch.cat([each.n_epochs for each in fitted]).numpy(),
         method=how,
+        reason_alone=against,
         device=str(place),
         seconds=time.perf_counter() - began,
         states=tuple(
@@ -219,32 +223,40 @@ def train_instances(
     )
 
 
-def _chosen_method(
-    method: str, device: torch.device, n: int, n_jobs: int, against: str | None
-) -> str:
-    """Return how instances are trained, and say so.
+def _chosen_method(method: str, device: torch.device, n: int, n_jobs: int) -> str:
+    """Return how instances are to be trained.
 
     Raises:
-        ValueError: If the user's method cannot do it.
+        ValueError: If the user's method does not go with the device.
     """
-    if method == "vmap" and against is not None:
-        raise ValueError(
-            f"method='vmap' cannot train this network's instances together: {against}. "
-            "Use method='loop' or 'processes'."
-        )
     if method == "processes" and device.type != "cpu":
         raise ValueError(
             f"method='processes' trains on the CPU, but device was {str(device)!r}; several "
             "processes on one GPU are slower than method='vmap'."
         )
     if method != "auto":
-        chosen = method
-    elif device.type == "cpu":
-        chosen = "processes" if n > 1 and n_jobs > 1 and not is_worker() else "loop"
-    else:
-        chosen = "vmap" if n > 1 and against is None else "loop"
-    told = f"{n} instances on {device}: {chosen}"
-    if method == "auto" and device.type != "cpu" and n > 1 and against is not None:
-        told += f", not together, since {against}"
-    _logger.info("%s", told)
-    return chosen
+        return method
+    if device.type == "cpu":
+        return "processes" if n > 1 and n_jobs > 1 and not is_worker() else "loop"
+    return "vmap" if n > 1 else "loop"
+
+
+def _method_that_can(method: str, against: str | None) -> str:
+    """Return how instances are trained that were to be trained together.
+
+    Raises:
+        ValueError: If they cannot, and the user asked for it.
+    """
+    if against is None:
+        return "vmap"
+    if method == "vmap":
+        raise ValueError(
+            f"method='vmap' cannot train this network's instances together: {against}. "
+            "Use method='loop' or 'processes'."
+        )
+    return "loop"
+
+
+def _log(how: str, device: torch.device, n: int, against: str | None) -> None:
+    reason = "" if against is None else f", not together, since {against}"
+    _logger.info("%d instances on %s: %s%s", n, device, how, reason)

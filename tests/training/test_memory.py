@@ -64,9 +64,10 @@ def test_at_least_one_instance_and_one_row_are_taken() -> None:
             return x[:, :1].expand(len(x), 10**12)
 
     assert instances_at_once(Huge(), columns(3), options(10), CPU) == 1
-    assert rows_at_once(Huge(), columns(3), 100, CPU) == 1
+    assert rows_at_once(Huge(), columns(3), 100, CPU, batch_size=10) == 1
 
 
 def test_rows_of_a_call_are_bounded() -> None:
     module = nn.Linear(3, 1)
-    assert rows_at_once(module, columns(3), 1, CPU) == rows_at_once(module, columns(3), 2, CPU)
+    of_one, of_two = (rows_at_once(module, columns(3), n, CPU, batch_size=10) for n in (1, 2))
+    assert of_one == of_two
