@@ -18,7 +18,6 @@ from torch import nn
 from torch import Tensor
 from torch.func import functional_call
 from torch.func import grad
-from torch.func import stack_module_state
 from torch.func import vmap
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -116,7 +115,8 @@ class StackedNetworks:
     """
 
     def __init__(self, modules: Sequence[nn.Module], options: TrainingOptions) -> None:
-        self._parameters, self._buffers = stack_module_state(list(modules))
+        self._parameters = _stacked([dict(each.named_parameters()) for each in modules])
+        self._buffers = _stacked([dict(each.named_buffers()) for each in modules])
         self._skeleton = copy.deepcopy(modules[0]).to("meta")
         self._names = modules[0].state_dict().keys()
         self._loss = options.loss
@@ -213,6 +213,16 @@ class StackedNetworks:
                     state[name] = value[rows]
         self._buffers = {name: value[rows] for name, value in self._buffers.items()}
         self._schedule.keep(rows)
+
+
+def _stacked(named: Sequence[_Named]) -> _Named:
+    """Return tensors of several networks, with the axis of networks first."""
+    return {
+        name: torch.stack([each[name].detach() for each in named]).requires_grad_(
+            first.requires_grad
+        )
+        for name, first in named[0].items()
+    }
 
 
 def _stacked_optimizer(

@@ -254,4 +254,4 @@ def _close(one: Tensor, other: Tensor, allowed: float) -> bool:
 
 
 def _in_words(error: Exception) -> str:
-    return shorten(f"{type(error).__name__}: {error}", _MOST_LETTERS)
+    return shorten(f"{type(error).__name__}: {error}", _MOST_LETTERS, placeholder=" …").rstrip(".")

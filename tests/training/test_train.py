@@ -15,51 +15,18 @@ from torch import nn
 from torch import Tensor
 
 from optuna_robust import Instance
-from optuna_robust.training import train_instances
-from optuna_robust.training import TrainingResult
-from tests.training.networks import convolutional
+from tests.training.networks import assert_alike
+from tests.training.networks import batch_normalised
+from tests.training.networks import DATA
+from tests.training.networks import dropped_out
+from tests.training.networks import Features
 from tests.training.networks import images
+from tests.training.networks import INSTANCES
 from tests.training.networks import Optimizer
+from tests.training.networks import OPTIMIZERS
 from tests.training.networks import plain_loop
-
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "Adadelta": partial(torch.optim.Adadelta, lr=0.5),
-    "Adam": partial(torch.optim.Adam, lr=1e-2, weight_decay=0.1),
-    "AdamW": partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1, amsgrad=True),
-    "NAdam": partial(torch.optim.NAdam, lr=1e-2, weight_decay=0.01),
-    "RMSprop": partial(torch.optim.RMSprop, lr=1e-3, momentum=0.9, centered=True),
-    "SGD": partial(torch.optim.SGD, lr=1e-2, momentum=0.9, nesterov=True),
-}
-# 45 rows in batches of 10: 5 steps an epoch, the last of half a batch.
-SIZES: dict[str, int] = {"sample_size": 45, "batch_size": 10, "n_epochs": 4}
-DATA = images(80)
-INSTANCES = [Instance(number) for number in range(3)]
-
-
-def trained(
-    method: str, optimizer: Optimizer = OPTIMIZERS["AdamW"], **options: Any
-) -> TrainingResult:
-    given: dict[str, Any] = {
-        "validation": images(30),
-        "loss": nn.functional.mse_loss,
-        "instances": INSTANCES,
-        "data": DATA,
-        "model_factory": convolutional,
-        **SIZES,
-        **options,
-    }
-    return train_instances(optimizer=optimizer, method=method, **given)
-
-
-def assert_alike(first: TrainingResult, second: TrainingResult) -> None:
-    np.testing.assert_allclose(first.learning_curves, second.learning_curves, rtol=1e-6)
-    np.testing.assert_allclose(first.losses, second.losses, rtol=1e-6)
-    assert first.n_epochs.tolist() == second.n_epochs.tolist()
-    for one, other in zip(first.states, second.states, strict=True):
-        assert one.keys() == other.keys()
-        for name in one:
-            torch.testing.assert_close(one[name], other[name], rtol=1e-6, atol=1e-12)
+from tests.training.networks import SIZES
+from tests.training.networks import trained
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -213,106 +180,6 @@ def test_several_inputs_and_classes() -> None:
     assert set(together.states[0]["first.weight"].shape) == {2, 3}
 
 
-def dropped_out() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-
-
-def batch_normalised() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 1))
-
-
-def recurrent() -> nn.Module:
-    class Last(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm, self.linear = nn.LSTM(6, 3, batch_first=True), nn.Linear(3, 1)
-
-        def forward(self, x: Tensor) -> Tensor:
-            out: Tensor = self.linear(self.lstm(x[:, 0])[0][:, -1])
-            return out
-
-    return Last()
-
-
-def half_frozen() -> nn.Module:
-    module = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.Linear(4, 1))
-    module[1].requires_grad_(False)
-    return module
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(36, 36), nn.Linear(36, 36)
-        self.second.weight = self.first.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.second(torch.tanh(self.first(x.flatten(1))))[:, :1]
-        return out
-
-
-class Averaging(nn.Module):
-    """Keeps a running mean in a buffer that it replaces."""
-
-    mean: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(36, 1)
-        self.register_buffer("mean", torch.zeros(36))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)
-        if self.training:
-            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(dim=0)
-        out: Tensor = self.linear(x - self.mean)
-        return out
-
-
-class Features(nn.Module):
-    """Has random features of its own, which are no buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = torch.randn(36, 8, dtype=torch.float64)
-        self.linear = nn.Linear(8, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.linear(torch.cos(x.flatten(1) @ self.features))
-        return out
-
-
-@pytest.mark.parametrize(
-    ("factory", "why"),
-    [
-        (dropped_out, "random numbers"),
-        (batch_normalised, "keeps something of the batches"),
-        (recurrent, "no batched form"),
-        (half_frozen, "frozen"),
-        (Tied, "share parameters"),
-        (Averaging, "buffer 'mean' keeps something of the batches"),
-        (Features, "a tensor that is neither parameter nor buffer"),
-        (
-            lambda: nn.Sequential(nn.Flatten(), nn.utils.spectral_norm(nn.Linear(36, 1))),
-            "neither parameter nor buffer",
-        ),
-    ],
-    ids=["dropout", "batch norm", "lstm", "frozen", "tied", "average", "features", "spectral"],
-)
-def test_networks_that_cannot_be_stacked_are_trained_one_by_one(factory: Any, why: str) -> None:
-    with pytest.raises(ValueError, match=f"(?s)method='vmap'.*{why}"):
-        trained("vmap", model_factory=factory)
-    alone = trained("loop", model_factory=factory)
-    assert np.isfinite(alone.losses).all()
-    # Each is a function of its instance, whoever was trained before it.
-    assert_alike(alone, trained("processes", model_factory=factory, n_jobs=2))
-    last = trained("loop", model_factory=factory, instances=INSTANCES[2:])
-    np.testing.assert_allclose(last.losses[0], alone.losses[2])
-    np.testing.assert_allclose(
-        alone.evaluate(images(30), nn.functional.mse_loss), alone.losses, rtol=1e-6
-    )
-
-
 def test_an_optimizer_that_looks_at_several_numbers_is_refused() -> None:
     with pytest.raises(ValueError, match="Adafactor"):
         trained("vmap", torch.optim.Adafactor)
@@ -393,7 +260,9 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     on_gpu = trained("auto", device="cuda")
     assert on_gpu.method == "vmap"
     assert_alike(on_gpu, trained("loop", device="cpu"))
-    assert trained("auto", device="cuda", model_factory=dropped_out).method == "loop"
+    assert on_gpu.reason_alone is None
+    dropping = trained("auto", device="cuda", model_factory=dropped_out)
+    assert (dropping.method, dropping.reason_alone) == ("loop", "it draws random numbers")
 
 
 @pytest.mark.parametrize(
