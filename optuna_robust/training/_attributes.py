@@ -31,6 +31,7 @@ _SET_BEFORE_USE = ("training",)
 _OF_EACH_CLASS = ("__dict__", "__weakref__")
 _FLAT_WEIGHTS = ("_flat_weights", "_flat_weight_refs")
 
+_PLAIN = (bool, int, float, complex, str)
 _ARCHITECTURE = "it has not always the same architecture"
 _Pairs = dict[tuple[int, int], tuple[object, object]]
 
@@ -106,6 +107,8 @@ class _Comparison:
                     yield f"{_ARCHITECTURE}: {key.strip('_')}{place} differ"
             elif "_hooks" in key and isinstance(ours, Mapping):
                 # Their keys count hooks over all networks.
+                if not ours and not theirs:
+                    continue
                 yield from self.of_values(what, list(ours.values()), list(theirs.values()))
             else:
                 yield from self.of_values(what, ours, theirs)
@@ -126,6 +129,10 @@ class _Comparison:
                 Whether a function holds them, which a copy of a network has in common with it.
         """
         if (id(one), id(other)) in self._seen or (one is other and not _is_looked_into(one)):
+            return
+        if type(one) in _PLAIN:
+            if type(one) is not type(other) or not _same(one, other):
+                yield f"{what} {self._differs}"
             return
         self._seen[id(one), id(other)] = one, other  # held, so that no other gets its id
         if isinstance(one, Tensor):

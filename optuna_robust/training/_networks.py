@@ -174,9 +174,15 @@ class StackedNetworks:
         """
         before = [parameter.clone() for parameter in self._parameters.values()]
         self._optimizer.step()
+        own = {
+            id(parameter): group_factors
+            for group, group_factors in zip(self._optimizer.param_groups, factors, strict=True)
+            for parameter in group["params"]
+        }
         for old, new in zip(before, self._parameters.values(), strict=True):
-            shape = (-1,) + (1,) * (new.ndim - 1)
-            new.copy_(torch.lerp(old, new, factors.to(new.dtype).view(shape)))
+            if id(new) in own:  # an optimizer need not have all
+                shape = (-1,) + (1,) * (new.ndim - 1)
+                new.copy_(torch.lerp(old, new, own[id(new)].to(new.dtype).view(shape)))
 
     def end_epoch(self, metrics: Tensor | None) -> None:
         """Move the schedules on."""
@@ -268,8 +274,9 @@ class Schedule:
 class _OwnSchedules:
     """A schedule for each instance, of those that look at the metric of an epoch.
 
-    Each drives an optimizer of its own that has nothing to do; its learning rate, over the one
-    that it began with, is what the steps of this instance are multiplied by.
+    Each drives an optimizer of its own that has nothing to do; the learning rates of its groups of
+    parameters, over those that they began with, are what the steps of this instance are multiplied
+    by.
     """
 
     looks_at_metrics = True
@@ -277,12 +284,16 @@ class _OwnSchedules:
     def __init__(self, module: nn.Module, n: int, options: TrainingOptions) -> None:
         self._optimizers = [new_optimizer(module, options.optimizer) for _ in range(n)]
         self._schedules = [Schedule(optimizer, options) for optimizer in self._optimizers]
-        self._first_rate = self._rate(self._optimizers[0])
-        self.factors = torch.ones(n, dtype=torch.float64)
+        self._first_rates = self._rates()
+        self.factors = torch.ones_like(self._first_rates)
 
-    @staticmethod
-    def _rate(optimizer: Any) -> float:
-        return float(optimizer.param_groups[0]["lr"])
+    def _rates(self) -> Tensor:
+        """Return the learning rates, of shape (groups, n)."""
+        rates = [
+            [float(group["lr"]) for group in optimizer.param_groups]
+            for optimizer in self._optimizers
+        ]
+        return torch.tensor(rates, dtype=torch.float64).T
 
     def end_step(self) -> None:
         """Metrics come by epochs."""
@@ -292,11 +303,12 @@ class _OwnSchedules:
             return
         for schedule, metric in zip(self._schedules, metrics.tolist(), strict=True):
             schedule.end_epoch(metric)
-        rates = [self._rate(optimizer) for optimizer in self._optimizers]
-        self.factors = torch.tensor(rates, dtype=torch.float64) / self._first_rate
+        # A group that never learns takes no steps to be multiplied.
+        self.factors = (self._rates() / self._first_rates).nan_to_num(nan=1.0)
 
     def keep(self, rows: Tensor) -> None:
         kept = rows.tolist()
         self._optimizers = [self._optimizers[row] for row in kept]
         self._schedules = [self._schedules[row] for row in kept]
-        self.factors = self.factors[rows.cpu()]
+        self._first_rates = self._first_rates[:, kept]
+        self.factors = self.factors[:, kept]

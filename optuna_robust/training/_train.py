@@ -74,13 +74,16 @@ def train_instances(
     after the other, and processes with a thread each are. ``method="auto"`` chooses; the result
     says which it was, and all give the same up to rounding.
 
-    **Not trained together** are instances of a network that keeps something of the batches (batch
-    normalisation), draws random numbers (dropout), has recurrent layers (``nn.LSTM``), shared or
-    frozen parameters, or tensors that are neither parameters nor buffers; nor with an optimizer
-    that does not treat every number on its own (Adagrad, LBFGS, Muon, Adafactor) or has hooks.
-    ``"auto"`` trains them one after the other on a GPU. What cannot be seen from outside, such as
-    a forward that goes by the data (``if x.sum() > 0``), fails: use ``"loop"``. Parameters that
-    the loss does not reach get a gradient of zero there, and decay.
+    **Trained together** are instances that a few steps, before those that count, show to be the
+    same together as alone: in float64, for two instances, with networks that are made anew. All
+    layers without randomness can be, batch normalisation and recurrent ones too. **Not trained
+    together** are networks that draw random numbers (dropout, stochastic depth), that differ in
+    more than parameters and buffers (columns, numbers or functions that the constructor draws) or
+    hold tensors that are neither, that keep something of the batches elsewhere than in buffers,
+    have shared, frozen or unused parameters, or a forward that goes by the data
+    (``if x.sum() > 0``); nor those with an optimizer that does not treat every number on its own
+    (Adagrad, LBFGS, Muon, Adafactor) or has hooks. ``"auto"`` trains them one after the other on
+    a GPU, and ``reason_alone`` of the result says why.
 
     Networks are converted to the type of the data's first floating-point tensor. One that is
     trained alone holds a lock, since random layers draw from global generators: threads take

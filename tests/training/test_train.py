@@ -204,11 +204,16 @@ def test_an_optimizer_may_go_by_the_shapes_of_parameters() -> None:
         ]
         return torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
 
+    def without_last_bias(parameters: list[Tensor]) -> torch.optim.Optimizer:
+        first, *others = parameters[:-1]
+        return torch.optim.SGD([{"params": [first], "lr": 0.0}, {"params": others}], lr=0.01)
+
     plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0, threshold=0.5)
-    for options in ({}, {"scheduler": plateau}):
-        assert_alike(
-            trained("vmap", spares_biases, **options), trained("loop", spares_biases, **options)
-        )
+    bounded = partial(plateau, min_lr=[1e-3, 2e-2])  # the second group reaches its bound first
+    for schedule in (None, plateau, bounded):
+        for optimizer in (spares_biases, without_last_bias):
+            options: dict[str, Any] = {"optimizer": optimizer, "scheduler": schedule}
+            assert_alike(trained("vmap", **options), trained("loop", **options))
 
 
 def test_validation_data_do_not_get_into_the_network() -> None:
