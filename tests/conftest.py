@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import socket
 import threading
+import uuid
 
 import hypothesis
 import optuna
 import pytest
+import sqlalchemy as sa
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -32,6 +35,23 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
 
 
 POSTGRESQL_URL = "OPTUNA_ROBUST_POSTGRESQL_URL"
+
+
+@contextmanager
+def postgresql_url() -> Iterator[str]:
+    """The URL of a schema of its own on the server that the environment names."""
+    server = os.environ.get(POSTGRESQL_URL)
+    if server is None:
+        pytest.skip(f"{POSTGRESQL_URL} does not name a PostgreSQL database")
+    schema = f"robust_{uuid.uuid4().hex}"
+    engine = sa.create_engine(server)
+    with engine.begin() as connection:
+        connection.execute(sa.schema.CreateSchema(schema))
+    url = sa.make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.render_as_string(hide_password=False)
+    with engine.begin() as connection:
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    engine.dispose()
 
 
 @pytest.fixture(
@@ -58,10 +78,8 @@ def storage(
     elif kind == "grpc":
         yield from _grpc_storage(tmp_path)
     else:
-        url = os.environ.get(POSTGRESQL_URL)
-        if url is None:
-            pytest.skip(f"{POSTGRESQL_URL} does not name a PostgreSQL database")
-        yield optuna.storages.RDBStorage(url)
+        with postgresql_url() as url:
+            yield optuna.storages.RDBStorage(url)
 
 
 def _grpc_storage(tmp_path: Path) -> Iterator[optuna.storages.BaseStorage]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pickle
 import sqlite3
 from typing import Any
-import uuid
 
 from hypothesis import given
 from hypothesis import settings
@@ -33,7 +32,7 @@ from optuna_robust.model_key import model_key
 from optuna_robust.store import Claims
 from optuna_robust.store import InstanceStore
 from optuna_robust.store._schema import make_engine
-from tests.conftest import POSTGRESQL_URL
+from tests.conftest import postgresql_url
 
 
 examples = settings(derandomize=True, deadline=None, max_examples=60)
@@ -47,19 +46,8 @@ def database(kind: str, folder: Path) -> Iterator[str]:
     elif kind == "sqlite":
         yield f"sqlite:///{folder / 'robust.db'}"
     else:
-        server = os.environ.get(POSTGRESQL_URL)
-        if server is None:
-            pytest.skip(f"{POSTGRESQL_URL} does not name a PostgreSQL database")
-        # A schema of its own: no test sees another one's tables.
-        schema = f"robust_{uuid.uuid4().hex}"
-        engine = sa.create_engine(server)
-        with engine.begin() as connection:
-            connection.execute(sa.schema.CreateSchema(schema))
-        url = sa.make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
-        yield url.render_as_string(hide_password=False)
-        with engine.begin() as connection:
-            connection.execute(sa.schema.DropSchema(schema, cascade=True))
-        engine.dispose()
+        with postgresql_url() as url:
+            yield url
 
 
 @pytest.fixture(

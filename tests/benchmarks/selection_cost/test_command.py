@@ -25,7 +25,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
-    options = ["--where", "size=10", "--criterion", "mean", "std", "--replays", "6"]
+    options = ["--where", "size=10", "--criterion", "mean", "std", "--replays", "3"]
     options += ["--optuna-replays", "2", "--jobs", "1", "--out", str(out)]
     assert main(["selection-cost", "--table", str(table), *options]) == 0
     return out
@@ -37,18 +37,18 @@ def test_json_holds_every_case_arm_and_replay(folder):
     assert {"date", "versions", "seconds", "seed", "left_out"} <= results.keys()
     assert [case["criterion"] for case in results["cases"]] == ["mean", "std"]
     for case in results["cases"]:
-        assert (case["n_models"], case["n_instances"], case["n_replays"]) == (8, 6, 6)
+        assert (case["n_models"], case["n_instances"], case["n_replays"]) == (8, 6, 3)
         arms = {arm["name"]: arm for arm in case["arms"]}
-        assert arms["halving k=2"]["n_replays"] == 6
+        assert arms["halving k=2"]["n_replays"] == 3
         assert arms["MedianPruner"]["n_replays"] == 2
-        assert len(arms["halving k=2"]["replays"]["regret"]) == 6
+        assert len(arms["halving k=2"]["replays"]["regret"]) == 3
         assert arms["halving k=2"]["trainings"]["value"] == (8 * 3 + 4 + 2) / 8
         assert arms["halving k=2"]["error_rate"] is None
 
 
 def test_report_and_figure_are_written(folder):
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert "## measured, size=10, mean, 6 replays" in text
+    assert "## measured, size=10, mean, 3 replays" in text
     assert "| halving k=2 " in text
     assert "plotly" in (folder / "cost_regret.html").read_text(encoding="utf-8").lower()
 
@@ -62,7 +62,7 @@ def test_screen_shows_the_table(table, tmp_path, capsys):
 
 
 def test_result_does_not_depend_on_the_number_of_processes():
-    plan = Plan(n_replays=5, n_slow_replays=1, tolerance=0.001, seed=3)
+    plan = Plan(n_replays=2, n_slow_replays=1, tolerance=0.001, seed=3)
     one, two = (
         run_cases([FamilyProblem("independent-50")], ["q3+iqr"], plan, n_jobs=n) for n in (1, 2)
     )
@@ -76,7 +76,7 @@ def test_result_does_not_depend_on_the_number_of_processes():
 
 
 def test_full_training_has_no_regret_by_construction_but_may_err_in_the_population():
-    plan = Plan(n_replays=8, n_slow_replays=1, tolerance=0.0, seed=0)
+    plan = Plan(n_replays=2, n_slow_replays=1, tolerance=0.0, seed=1)
     (case,) = run_cases([FamilyProblem("unequal-64")], ["q3+iqr"], plan, n_jobs=1)
     full = next(arm for arm in case.arms if arm.name == "exhaustive n=20")
     assert not full.regret.any()
