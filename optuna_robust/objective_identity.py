@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -29,6 +28,9 @@ _LIBRARIES = {*sys.stdlib_module_names, __name__.partition(".")[0]}
 
 # How deep containers within containers are looked into.
 _DEPTH = 50
+
+# What argparse returns; it is slow to import.
+_ARGUMENTS = "Namespace"
 
 # Whose arrays lie in memory.
 _ARRAYS = ("numpy", "pandas", "torch")
@@ -221,7 +223,8 @@ def _text(value: Any, parts: list[Any], within: frozenset[int] = frozenset()) ->
         if isinstance(value, (FunctionType, type)):
             parts += filter(_is_own, [value])
             return value.__qualname__
-        if isinstance(value, (partial, MethodType, Namespace)) or _is_own(kind):
+        is_looked_into = isinstance(value, (partial, MethodType)) or _is_own(kind)
+        if is_looked_into or kind.__qualname__ == _ARGUMENTS:
             parts.append(value)
             return kind.__qualname__
         text = repr(value)
