@@ -56,7 +56,10 @@ def difference(one: nn.Module, other: nn.Module, differs: str = "differs") -> st
         >>> difference(nn.Dropout(0.1), nn.Dropout(0.2))
         "its attribute 'p' differs"
     """
-    return next(_Comparison(one, other, differs).differences(), None)
+    try:
+        return next(_Comparison(one, other, differs).differences(), None)
+    except Exception as error:
+        return f"its attributes cannot be compared: {type(error).__name__}: {error}"
 
 
 def values_differ(one: object, other: object) -> bool:
@@ -143,7 +146,7 @@ class _Comparison:
             yield f"{what} {self._differs}"
         else:
             in_function |= isinstance(one, FunctionType)
-            ours, theirs = _parts(one), _parts(other)
+            ours, theirs = parts_of(one), parts_of(other)
             if ours is None or theirs is None:
                 if not _same(one, other):
                     yield f"{what} {self._differs}"
@@ -186,73 +189,73 @@ def _has_state(module: nn.Module) -> bool:
 
 
 @singledispatch
-def _parts(value: Any) -> list[Any] | None:
+def parts_of(value: Any) -> list[Any] | None:
     """Return what a value consists of; None if it is one piece."""
     return _attributes(value) or None
 
 
-@_parts.register
+@parts_of.register
 def _(value: FunctionType) -> list[Any]:
     held = [_content(cell) for cell in value.__closure__ or ()]
     return [value.__code__, value.__defaults__, value.__kwdefaults__, vars(value), *held]
 
 
-@_parts.register
+@parts_of.register
 def _(value: MethodType) -> list[Any]:
     return [value.__func__, value.__self__]
 
 
-@_parts.register
+@parts_of.register
 def _(value: partial) -> list[Any]:  # type: ignore[type-arg]
     return [value.func, value.args, value.keywords, vars(value)]
 
 
-@_parts.register
+@parts_of.register
 def _(value: weakref.ref) -> list[Any]:  # type: ignore[type-arg]
     return [value()]
 
 
-@_parts.register
+@parts_of.register
 def _(value: type) -> list[Any]:
     # A function that defines a class defines another one at each call.
     own = {name: each for name, each in vars(value).items() if name not in _OF_EACH_CLASS}
     return [value.__qualname__, value.__bases__, list(own), *own.values()]
 
 
-@_parts.register(dict)
+@parts_of.register(dict)
 def _(value: dict[Any, Any]) -> list[Any]:
     return [list(value), *value.values(), *_attributes(value)]
 
 
-@_parts.register(list)
-@_parts.register(tuple)
-@_parts.register(deque)
+@parts_of.register(list)
+@parts_of.register(tuple)
+@parts_of.register(deque)
 def _(value: Any) -> list[Any]:
     return [*value, *_attributes(value)]
 
 
-@_parts.register
+@parts_of.register
 def _(value: np.ndarray) -> list[Any] | None:
     # An array of objects has their addresses as its bytes.
     return [value.shape, *value.ravel().tolist()] if value.dtype.hasobject else None
 
 
-@_parts.register
+@parts_of.register
 def _(value: torch.Generator) -> list[Any]:
     return [value.get_state().numpy()]
 
 
-@_parts.register
+@parts_of.register
 def _(value: np.random.Generator) -> list[Any]:
     return [value.bit_generator.state]
 
 
-@_parts.register
+@parts_of.register
 def _(value: np.random.RandomState) -> list[Any]:
     return [value.get_state(legacy=False)]
 
 
-@_parts.register
+@parts_of.register
 def _(value: random.Random) -> list[Any]:
     return [value.getstate()]
 

@@ -98,7 +98,7 @@ def _bytes_of_outputs(module: nn.Module, batch: Columns) -> int:
         if not any(True for _ in layer.children())
     ]
     with global_seed(0):
-        module(*(column.cpu() for column in batch[:-1]))
+        module(*(column.cpu().clone() for column in batch[:-1]))
     for hook in hooks:
         hook.remove()
     return sum(sizes)

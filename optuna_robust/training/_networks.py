@@ -22,6 +22,7 @@ from torch.func import vmap
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optuna_robust.training._options import Columns
+from optuna_robust.training._options import copied
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._support import new_optimizer
 
@@ -141,7 +142,7 @@ class StackedNetworks:
         predictions = []
         for row in range(len(next(iter(parameters.values())))):
             own = [{name: each[row] for name, each in of.items()} for of in (parameters, buffers)]
-            predictions.append(self._call(own[0], own[1], inputs))
+            predictions.append(self._call(own[0], own[1], copied(inputs)))
         return torch.stack(predictions)
 
     def _loss_of_one(

@@ -62,9 +62,15 @@ class Parts:
 
 
 def in_parts(columns: Columns, most_rows: int) -> list[Columns]:
-    """Split data into parts of at most so many rows, and of nearly the same number.
+    """Return copies of parts of data, of at most so many rows, and of nearly the same number.
 
     A last part of one row would have no variance to normalise by.
     """
     n_parts = -(-len(columns[0]) // most_rows)
-    return list(zip(*(column.tensor_split(n_parts) for column in columns), strict=True))
+    parts = zip(*(column.tensor_split(n_parts) for column in columns), strict=True)
+    return [copied(part) for part in parts]
+
+
+def copied(columns: Columns) -> Columns:
+    """Return copies, which a network may change in place."""
+    return tuple(column.clone() for column in columns)

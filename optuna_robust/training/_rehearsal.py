@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
-import random
 from textwrap import shorten
 from typing import Any
 
-import numpy as np
 import torch
 from torch import optim
 from torch import Tensor
@@ -25,10 +23,12 @@ from optuna_robust.instance import Instance
 from optuna_robust.training._attributes import difference
 from optuna_robust.training._fit import batches
 from optuna_robust.training._fit import samples
+from optuna_robust.training._generators import generator_states
 from optuna_robust.training._networks import Networks
 from optuna_robust.training._networks import SingleNetwork
 from optuna_robust.training._networks import StackedNetworks
 from optuna_robust.training._options import Columns
+from optuna_robust.training._options import copied
 from optuna_robust.training._options import ModelFactory
 from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
@@ -127,6 +127,8 @@ def rehearse(
             _check_coarsely(*_both(model_factory, pair, script.by_plain_descent()))
     except _ApartError as apart:
         return str(apart)
+    except Exception as error:
+        return f"it cannot be compared: {_in_words(error)}"
     return None
 
 
@@ -180,10 +182,11 @@ def _alone(model_factory: ModelFactory, instance: Instance, row: int, script: _S
     before = new_network(model_factory, instance, script.dtype)
     module = new_network(model_factory, instance, script.dtype).to(script.device)
     with global_seed(instance.order_seed % 2**31):
-        generators = _global_generators()
+        users = module, script.options.loss
+        generators = generator_states(*users)
         own = [tuple(column[row : row + 1] for column in batch) for batch in script.batches]
         course = _course(SingleNetwork(module, script.options), own, script)
-        if _global_generators() != generators:
+        if generator_states(*users) != generators:
             raise _ApartError("it draws random numbers")
     changed = difference(before, module, "changes when it is made again, or trained")
     if changed is not None:
@@ -201,18 +204,10 @@ def _course(networks: Networks, steps: Sequence[Columns], script: _Script) -> _C
     for step, batch in enumerate(steps):
         if step and step + 1 == len(steps):
             networks.end_epoch(torch.ones(len(batch[-1])))
-        networks.step(batch)
+        networks.step(copied(batch))
         gradients.append(networks.gradients())
-    predictions = networks.predict(script.inputs)
+    predictions = networks.predict(copied(script.inputs))
     return _Course(gradients, networks.state(), predictions)
-
-
-def _global_generators() -> tuple[Any, ...]:
-    """Return where Python's, NumPy's and PyTorch's generators stand."""
-    name, keys, *numpy_rest = np.random.get_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    drawn = [each.numpy().tobytes() for each in (torch.get_rng_state(), *cuda)]
-    return random.getstate(), name, np.asarray(keys).tobytes(), *numpy_rest, *drawn
 
 
 def _check_exactly(alone: Sequence[_Course], together: _Course) -> None:

@@ -75,10 +75,10 @@ class TrainingResult:
             Shape (n_instances,).
         """
         *inputs, target = data
-        parts = in_parts(tuple(inputs), rows_at_once)
         values = []
         for index in range(len(self.states)):
             module = self.model(index)
+            parts = in_parts(tuple(inputs), rows_at_once)
             predictions = torch.cat([module(*part) for part in parts])
             values.append(float(metric(predictions, target)))
         return np.array(values, dtype=np.float64)

@@ -20,6 +20,7 @@ from optuna_robust.training._attributes import values_differ
 from optuna_robust.training._options import ModelFactory
 from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
+from optuna_robust.training._precision import float32_precision
 from optuna_robust.training._rehearsal import rehearse
 from optuna_robust.training._support import new_network
 from optuna_robust.training._support import new_optimizer
@@ -73,7 +74,9 @@ def reason_against(
             return against
     # Instances with other initial weights show more.
     others = [each for each in instances[1:] if each.seed != instances[0].seed]
-    return rehearse(model_factory, parts, (instances[0], (others or instances[1:])[0]), options)
+    pair = instances[0], (others or instances[1:])[0]
+    with float32_precision(parts.device, reduced=options.reduced_precision):
+        return rehearse(model_factory, parts, pair, options)
 
 
 def check_alike(modules: Sequence[nn.Module]) -> None:

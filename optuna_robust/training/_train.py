@@ -25,6 +25,7 @@ from optuna_robust.training._arguments import check_sample_size
 from optuna_robust.training._arguments import check_training
 from optuna_robust.training._chunk import in_chunks
 from optuna_robust.training._memory import instances_at_once
+from optuna_robust.training._options import copied
 from optuna_robust.training._options import Loss
 from optuna_robust.training._options import ModelFactory
 from optuna_robust.training._options import Parts
@@ -195,7 +196,7 @@ def train_instances(
     parts = Parts(population, checked)
     first = new_network(check_callable("model_factory", model_factory), chosen[0], parts.dtype)
     n_rows = min(options.batch_size, options.sample_size)
-    check_training(first, tuple(column[:n_rows] for column in population), options)
+    check_training(first, copied(tuple(column[:n_rows] for column in population)), options)
     how, against = _chosen_method(method, place, len(chosen), n_jobs), None
     if how == "vmap":
         against = reason_against(model_factory, parts.to(place), chosen, options)

@@ -17,6 +17,7 @@ from torch import Tensor
 from optuna_robust import Instance
 from tests.training.networks import assert_alike
 from tests.training.networks import batch_normalised
+from tests.training.networks import convolutional
 from tests.training.networks import DATA
 from tests.training.networks import dropped_out
 from tests.training.networks import Features
@@ -41,7 +42,11 @@ def test_twenty_steps_are_those_of_a_plain_loop(name: str, method: str) -> None:
 
 
 def test_processes_give_the_same() -> None:
-    assert_alike(trained("processes", n_jobs=2), trained("loop"))
+    for factory in (convolutional, dropped_out):
+        assert_alike(
+            trained("processes", n_jobs=2, model_factory=factory),
+            trained("loop", model_factory=factory),
+        )
 
 
 @pytest.mark.parametrize("method", ["vmap", "loop"])
