@@ -191,7 +191,7 @@ def test_no_events_are_refused() -> None:
 @pytest.mark.slow
 def test_facts_with_many_events() -> None:
     measured = {
-        name: facts.measure(simulate(setting, 200_000, seed=1, n_jobs=2))
+        name: facts.measure(simulate(setting, 60_000, seed=1, n_jobs=2))
         for name, setting in DATASETS.items()
     }
     assert measured["A"].largest_deposit == pytest.approx(14.0, rel=0.05)
