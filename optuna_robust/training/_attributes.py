@@ -33,7 +33,7 @@ _FLAT_WEIGHTS = ("_flat_weights", "_flat_weight_refs")
 
 _PLAIN = (bool, int, float, complex, str)
 _ARCHITECTURE = "it has not always the same architecture"
-_Pairs = dict[tuple[int, int], tuple[object, object]]
+_Pairs = dict[tuple[int, int, bool], tuple[object, object]]
 
 
 def difference(one: nn.Module, other: nn.Module, differs: str = "differs") -> str | None:
@@ -131,13 +131,14 @@ class _Comparison:
             in_function:
                 Whether a function holds them, which a copy of a network has in common with it.
         """
-        if (id(one), id(other)) in self._seen or (one is other and not _is_looked_into(one)):
+        pair = id(one), id(other), in_function
+        if pair in self._seen or (one is other and not _is_looked_into(one)):
             return
         if type(one) in _PLAIN:
             if type(one) is not type(other) or not _same(one, other):
                 yield f"{what} {self._differs}"
             return
-        self._seen[id(one), id(other)] = one, other  # held, so that no other gets its id
+        self._seen[pair] = one, other  # held, so that no other gets its id
         if isinstance(one, Tensor):
             yield f"{what} is or holds a tensor that is neither parameter nor buffer"
         elif isinstance(one, nn.Module) and isinstance(other, nn.Module):

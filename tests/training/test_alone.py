@@ -127,6 +127,14 @@ def holding(own: torch.Generator) -> Callable[[bool], bool]:
     return lambda training: not training or float(torch.rand((), generator=own)) < 2
 
 
+def calling_a_listed_layer() -> nn.Module:
+    module = Rows()
+    last = module.last
+    module.a_list = [last]  # type: ignore[assignment]
+    module.call = lambda x: 1.0 * last(x)  # type: ignore[assignment]
+    return module
+
+
 class DroppingOut(Rows):
     def branch(self, x: Tensor) -> Tensor:
         hidden = functional.dropout(torch.relu(self.first(x)), 0.5, self.training)
@@ -178,6 +186,7 @@ ALONE: dict[str, tuple[Callable[[], nn.Module], str]] = {
         LAYERS,
     ),
     "function that holds the network": (Calling, LAYERS),
+    "function that holds a listed layer": (calling_a_listed_layer, LAYERS),
     "tensor": (with_attribute(double, by_value), NOT_STACKED),
     "list of tensors": (with_attribute(lambda: [double()], lambda t, x: x * t[0]), NOT_STACKED),
     "features": (Features, "a tensor that is neither parameter nor buffer"),
