@@ -105,9 +105,10 @@ def _student(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArr
 
 
 def _without_rounding(difference: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return differences of pairs, with 0 where they are no more than rounding of the losses."""
-    scale = np.maximum(np.abs(x), np.abs(y)).max(axis=1, keepdims=True)
-    return np.where(np.abs(difference) <= _TIE_TOLERANCE * scale, 0.0, difference)
+    """Return differences of pairs, 0 where all of two models are no more than rounding."""
+    scale = np.maximum(np.abs(x), np.abs(y)).max(axis=1)
+    is_rounding = np.abs(difference).max(axis=1) <= _TIE_TOLERANCE * scale
+    return np.where(is_rounding[:, None], 0.0, difference)
 
 
 def _paired_t(x: FloatArray, y: FloatArray, alternative: Alternative) -> FloatArray:

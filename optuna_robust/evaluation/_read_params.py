@@ -38,6 +38,35 @@ class ReadParams(dict[str, Any]):
         except KeyError:
             return default
 
+    def __contains__(self, name: object) -> bool:
+        """Return True if there is such a hyperparameter."""
+        is_one = super().__contains__(name)
+        if is_one:
+            self._read.add(str(name))
+        return is_one
+
+    def __eq__(self, other: object) -> bool:
+        """Return True if another dictionary is the same."""
+        return self.copy() == other
+
+    def __ne__(self, other: object) -> bool:
+        """Return True if another dictionary is not the same."""
+        return self.copy() != other
+
+    __hash__ = None
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Return a value, or set it to a default."""
+        if name in self:
+            return self[name]
+        return super().setdefault(name, default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last of the hyperparameters, and return its name and value."""
+        name, value = super().popitem()
+        self._read.add(name)
+        return name, value
+
     def pop(self, name: str, *default: Any) -> Any:
         """Remove a value, and return it."""
         self.get(name)

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from collections.abc import Set
 
 
+# What can be iterated over, but is not numbers in an order.
+_NO_SEQUENCE = (str, bytes, Mapping, Set)
+
+
 def as_loss(returned: object) -> float:
     """Return what the objective returned as a float.
 
@@ -43,8 +47,7 @@ def as_losses(returned: object, n: int) -> list[float]:
         TypeError: If it is no sequence of numbers.
         ValueError: If there are not as many as instances.
     """
-    unordered = (str, bytes, Mapping, Set)
-    if isinstance(returned, unordered) or not isinstance(returned, Iterable):
+    if isinstance(returned, _NO_SEQUENCE) or not isinstance(returned, Iterable):
         raise TypeError(
             f"The objective must return a loss for each of its {n} instances, but returned "
             f"{returned!r} of type {type(returned).__name__}."
@@ -69,7 +72,7 @@ def as_values(returned: object, n: int) -> list[float]:
         f"The objective must return {n} values for each instance, one for each criterion, but "
         f"returned {returned!r} of type {type(returned).__name__}."
     )
-    if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
+    if isinstance(returned, _NO_SEQUENCE) or not isinstance(returned, Iterable):
         raise TypeError(wrong)
     values = list(returned)
     if len(values) != n:

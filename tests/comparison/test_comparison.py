@@ -539,3 +539,13 @@ def test_std_lower_bound_errs_with_probability_alpha(n, alpha):
 def test_std_lower_bound_bad_alpha(alpha):
     with pytest.raises(ValueError, match=r"alpha must lie in \(0, 1\)"):
         std_lower_bound([1.0, 2.0], alpha)
+
+
+@pytest.mark.parametrize("name", ["paired-t", "pitman-morgan"])
+def test_small_differences_are_rounding_only_if_all_are(name):
+    rng = np.random.default_rng(0)
+    reference = 1e3 + 1e-9 * rng.normal(size=15)
+    losses = reference + 1e-9 * rng.normal(size=(40, 15))
+    exact = compare_with_reference(1e6 * (losses - 1e3), 1e6 * (reference - 1e3), name)
+    found = compare_with_reference(losses, reference, name)
+    np.testing.assert_allclose(found, exact, atol=1e-3)

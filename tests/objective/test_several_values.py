@@ -274,7 +274,10 @@ def test_an_objective_of_several_instances_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("returned", "error"),
-    [(0.5, TypeError), ((0.5,), ValueError), ((1, 2, 3), ValueError), ("ab", TypeError)],
+    [
+        *((0.5, TypeError), ((0.5,), ValueError), ((1, 2, 3), ValueError), ("ab", TypeError)),
+        *(({0: 0.5, 1: 0.1}, TypeError), ({0.5, 0.1}, TypeError)),
+    ],
 )
 def test_other_values_are_an_error(returned: Any, error: type[Exception]) -> None:
     robust = MultiInstanceObjective(lambda trial: returned, 3, criterion=("mean", "max"))

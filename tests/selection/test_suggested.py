@@ -91,6 +91,10 @@ READERS: dict[str, Callable[[optuna.Trial], object]] = {
     "values": lambda trial: list(trial.params.values()),
     "copied": lambda trial: copy.deepcopy(trial.params),
     "json": lambda trial: json.dumps(trial.params),
+    "default": lambda trial: trial.params.setdefault("w", 0),
+    "contains": lambda trial: "w" in trial.params,
+    "last": lambda trial: trial.params.popitem(),
+    "equal": lambda trial: trial.params == {"x": 0.1, "w": 1},
 }
 
 
