@@ -209,14 +209,16 @@ def _is_own(part: Any) -> bool:
     return part.__module__.partition(".")[0] not in _LIBRARIES and "-packages" not in file
 
 
-def _text(value: Any, parts: list[Any], within: frozenset[int] = frozenset()) -> str:
+def _text(
+    value: Any, parts: list[Any], known: dict[int, str] | None = None, depth: int = 0
+) -> str:
     """Return what a value is, and append it to ``parts`` if that is to be looked into."""
     kind = type(value)
     if kind in {bool, int, float, str}:  # of which there may be many
         return repr(value)
     try:
         if isinstance(value, (list, tuple, set, frozenset, dict)):
-            return _container(value, parts, within)
+            return _container(value, parts, {} if known is None else known, depth)
         if kind.__module__.startswith(_ARRAYS) and hasattr(value, "__array__"):
             return _array(value)
         value = _function_in(value)
@@ -233,17 +235,23 @@ def _text(value: Any, parts: list[Any], within: frozenset[int] = frozenset()) ->
     return kind.__qualname__ if " at 0x" in text else text
 
 
-def _container(value: Any, parts: list[Any], within: frozenset[int]) -> str:
+def _container(value: Any, parts: list[Any], known: dict[int, str], depth: int) -> str:
     kind = type(value).__qualname__
-    if id(value) in within or len(within) == _DEPTH:  # it holds itself, or too much
+    if depth == _DEPTH:
         return kind
-    within |= {id(value)}
+    if id(value) in known:  # looked into, or it holds itself
+        return known[id(value)]
+    known[id(value)] = kind
     if isinstance(value, (set, frozenset)):
-        return _hash([kind, *sorted(_text(each, [], within) for each in value)])
-    if isinstance(value, dict):
-        by_key = {_text(key, [], within): each for key, each in value.items()}
-        value = [text for key in sorted(by_key) for text in (key, by_key[key])]
-    return _hash([kind, *(_text(each, parts, within) for each in value)])
+        texts = sorted(_text(each, [], known, depth + 1) for each in value)
+    elif isinstance(value, dict):
+        by_key = {_text(key, [], known, depth + 1): each for key, each in value.items()}
+        in_order = (each for key in sorted(by_key) for each in (key, by_key[key]))
+        texts = [_text(each, parts, known, depth + 1) for each in in_order]
+    else:
+        texts = [_text(each, parts, known, depth + 1) for each in value]
+    known[id(value)] = _hash([kind, *texts])
+    return known[id(value)]
 
 
 def _array(value: Any) -> str:

@@ -420,3 +420,15 @@ def test_data_that_hold_themselves_are_told_apart() -> None:
     one, again, other = (objective_identity(partial(with_data, data=cyclic(n))) for n in (0, 0, 1))
     assert one.is_of(again.to_dict())
     assert not one.is_of(other.to_dict())
+
+
+def test_data_that_share_their_parts_are_looked_into_once() -> None:
+    def of_graph(weight: int) -> Callable[[Any], int]:
+        nodes: list[dict[str, Any]] = [{"name": name, "edges": []} for name in range(40)]
+        for node in nodes:
+            node["edges"] += [each for each in nodes if each is not node]
+        nodes[-1]["name"] = weight
+        return lambda trial: len(nodes)
+
+    assert objective_identity(of_graph(1)) == objective_identity(of_graph(1))
+    assert objective_identity(of_graph(1)) != objective_identity(of_graph(2))
