@@ -313,9 +313,11 @@ class RobustnessPruner(BasePruner):
             ValueError: If it does not, and no test is the reason.
         """
         if self._n_warmup_instances >= n_instances and not self._waits_in_vain(n_instances):
+            default = "the default " if self._has_default_warmup else ""
             raise ValueError(
-                f"n_warmup_instances={self._n_warmup_instances} of the study's RobustnessPruner "
-                f"leaves nothing to prune of n_instances={n_instances}; it must be smaller."
+                f"{default}n_warmup_instances={self._n_warmup_instances} of the study's "
+                f"RobustnessPruner leaves nothing to prune of n_instances={n_instances}; it must "
+                "be smaller."
             )
         if self._test is not None:
             self._test.warn_if_out_of_reach(n_instances)
