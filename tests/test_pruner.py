@@ -345,7 +345,7 @@ def test_a_study_whose_test_can_never_reject_warns_once() -> None:
         with pytest.warns(UserWarning, match=f"directed-{rule} cannot reject.*it never"):
             study.optimize(MultiInstanceObjective(objective, n_instances), n_trials=2)
     study = optuna.create_study(pruner=RobustnessPruner(rule="directed-welch"))
-    with pytest.raises(ValueError, match="the default n_warmup_instances=2 .*leaves nothing to prune"):
+    with pytest.raises(ValueError, match="the default n_warmup_instances=2 of"):
         study.optimize(MultiInstanceObjective(objective, 2), n_trials=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
