@@ -13,14 +13,13 @@ from optuna_robust.arguments import check_count
 from optuna_robust.comparison._reference import compare_with_reference
 from optuna_robust.comparison._tests import Alternative
 from optuna_robust.comparison._tests import get_test
+from optuna_robust.comparison._tests import MOST_SIGNS
 from optuna_robust.comparison._tests import TwoSampleTest
 from optuna_robust.criteria import FloatArray
 
 
 # Beyond this many instances no floor is worth a warning.
 _MOST_INSTANCES = 100
-# SciPy goes through all signs of so many tied differences, for the same p-value.
-_ALL_SIGNS = 13
 
 
 @lru_cache(maxsize=4096)
@@ -103,7 +102,7 @@ def _most_different(test: TwoSampleTest, n: int) -> list[tuple[FloatArray, Float
         return [(np.sign(np.arange(n) - (n - 1) / 2.0), np.zeros(n))]
     near = np.arange(n, dtype=np.float64)
     untied = 1e6 * (near + 1.0), near
-    if test.name == "wilcoxon" and n <= _ALL_SIGNS:
+    if test.name == "wilcoxon" and n <= MOST_SIGNS:
         return [untied]
     return [untied, (np.ones(n), np.zeros(n))]
 

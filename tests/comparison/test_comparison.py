@@ -150,6 +150,20 @@ def test_models_with_ties_leave_the_p_values_of_others(name, alternative, n_inst
     np.testing.assert_array_equal(beside[:4], alone)
 
 
+@every_alternative
+@pytest.mark.parametrize("n_instances", [1, 4, 8])
+def test_signed_ranks_with_ties_are_scipys(alternative, n_instances):
+    differences = np.random.default_rng(0).integers(-3, 4, size=(6, n_instances)) / 10.0
+    p_values = compare_with_reference(
+        differences, np.zeros(n_instances), "wilcoxon", alternative=alternative
+    )
+    for row, p in zip(differences, p_values, strict=True):
+        if row.any():
+            assert p == pytest.approx(stats.wilcoxon(row, alternative=alternative).pvalue)
+        else:
+            assert np.isnan(p)
+
+
 @every_test
 @every_alternative
 def test_p_values_with_gaps_are_those_of_the_trained_instances(name, alternative):
