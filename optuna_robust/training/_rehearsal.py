@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+from torch import nn
 from torch import optim
 from torch import Tensor
 
@@ -24,11 +26,14 @@ from optuna_robust.training._attributes import difference
 from optuna_robust.training._fit import batches
 from optuna_robust.training._fit import samples
 from optuna_robust.training._generators import generator_states
+from optuna_robust.training._kept import changed
+from optuna_robust.training._kept import kept_by
 from optuna_robust.training._networks import Networks
 from optuna_robust.training._networks import SingleNetwork
 from optuna_robust.training._networks import StackedNetworks
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import copied
+from optuna_robust.training._options import Loss
 from optuna_robust.training._options import ModelFactory
 from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
@@ -76,6 +81,7 @@ class _Script:
             self,
             batches=tuple(_float64(batch, device) for batch in self.batches),
             inputs=_float64(self.inputs, device),
+            options=replace(self.options, loss=_loss_in_float64(self.options.loss, device)),
             dtype=torch.float64,
             device=device,
         )
@@ -163,6 +169,16 @@ def _float64(columns: Columns, device: torch.device) -> Columns:
     )
 
 
+def _loss_in_float64(loss: Loss, device: torch.device) -> Loss:
+    """Return a loss whose weights, if it is a module that has some, are in float64."""
+    if not isinstance(loss, nn.Module):
+        return loss
+    tensors = (*loss.parameters(), *loss.buffers())
+    if not any(each.is_floating_point() for each in tensors):
+        return loss
+    return copy.deepcopy(loss).to(device, torch.float64)
+
+
 def _both(
     model_factory: ModelFactory, pair: Sequence[Instance], script: _Script
 ) -> tuple[list[_Course], _Course]:
@@ -187,15 +203,19 @@ def _alone(model_factory: ModelFactory, instance: Instance, row: int, script: _S
     before = new_network(model_factory, instance, script.dtype)
     module = new_network(model_factory, instance, script.dtype).to(script.device)
     with global_seed(instance.order_seed % 2**31):
-        users = module, script.options.loss
-        generators = generator_states(*users)
+        options = script.options
+        users = module, options.loss, options.optimizer, options.scheduler
+        generators, kept = generator_states(*users), kept_by(*users)
         own = [tuple(column[row : row + 1] for column in batch) for batch in script.batches]
-        course = _course(SingleNetwork(module, script.options), own, script)
+        course = _course(SingleNetwork(module, options), own, script)
         if generator_states(*users) != generators:
             raise _ApartError("it draws random numbers")
-    changed = difference(before, module, "changes when it is made again, or trained")
-    if changed is not None:
-        raise _ApartError(changed)
+    other = difference(before, module, "changes when it is made again, or trained")
+    if other is not None:
+        raise _ApartError(other)
+    place = changed(kept, kept_by(*users))
+    if place is not None:
+        raise _ApartError(f"{place} changes in training")
     for gradients in course.gradients:
         for name, gradient in gradients.items():
             if gradient is None:

@@ -73,18 +73,24 @@ def train_instances(
     On a GPU they are trained together: small networks leave most of it idle. Their parameters are
     stacked, and ``torch.func.vmap`` runs all with one call. On a CPU that is no faster than one
     after the other, and processes with a thread each are. ``method="auto"`` chooses; the result
-    says which it was, and all give the same up to rounding.
+    says which it was, and all give the same up to rounding. Adaptive optimizers (all but SGD)
+    enlarge rounding where a gradient is zero but for that: the bias of a layer before batch
+    normalisation, under Adam in float32, made losses differ by 0.5 % after 10 epochs and by 2.3 %
+    after 40 (1e-7 with ``bias=False``, 2e-11 in float64, nothing with SGD).
 
     **Trained together** are instances that a few steps, before those that count, show to be the
     same together as alone: in float64, for two instances, with networks that are made anew. All
     layers without randomness can be, batch normalisation and recurrent ones too. **Not trained
     together** are networks that draw random numbers (dropout, stochastic depth), that differ in
     more than parameters and buffers (columns, numbers or functions that the constructor draws) or
-    hold tensors that are neither, that keep something of the batches elsewhere than in buffers,
-    have shared, frozen or unused parameters, or a forward that goes by the data
-    (``if x.sum() > 0``); nor those with an optimizer that does not treat every number on its own
-    (Adagrad, LBFGS, Muon, Adafactor) or has hooks. ``"auto"`` trains them one after the other on
-    a GPU, and ``reason_alone`` of the result says why.
+    hold tensors that are neither, that keep something from call to call elsewhere than in buffers
+    (in attributes of their own, of a class or of an object that they share, or in variables),
+    have shared, frozen or unused parameters, a forward that goes by the data
+    (``if x.sum() > 0``), or one that cannot run in float64 (``x.float()``, a first state
+    ``torch.zeros(…)`` of a recurrent layer; write ``dtype=x.dtype``); nor those with a loss or a
+    schedule that keeps something or draws, or an optimizer that does not treat every number on its
+    own (Adagrad, LBFGS, Muon, Adafactor) or has hooks. ``"auto"`` trains them one after the other
+    on a GPU, and ``reason_alone`` of the result says why.
 
     Networks are converted to the type of the data's first floating-point tensor. One that is
     trained alone holds a lock, since random layers draw from global generators: threads take
