@@ -10,6 +10,8 @@ from optuna_robust.wording import counted
 
 
 _MOST_KINDS = 5
+# Characters of a reason that are kept: compilers and shells say a great deal.
+_LONGEST = 2_000
 
 
 def kind_of(reason: str) -> str:
@@ -21,6 +23,23 @@ def kind_of(reason: str) -> str:
         'FileNotFoundError'
     """
     return reason.split(": ", 1)[0]
+
+
+def shortened(reason: str) -> str:
+    """Return a reason as it is kept: the middle of a long one is left out.
+
+    Example:
+        >>> from optuna_robust.failures import shortened
+        >>> shortened("OSError: no space left")
+        'OSError: no space left'
+        >>> len(shortened("x" * 100_000)) < 2_100
+        True
+    """
+    left_out = len(reason) - _LONGEST
+    if left_out <= 0:
+        return reason
+    half = _LONGEST // 2
+    return f"{reason[:half]} [... {left_out} characters left out ...] {reason[-half:]}"
 
 
 def count_kinds(kinds: Iterable[str]) -> dict[str, int]:

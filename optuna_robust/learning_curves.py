@@ -8,6 +8,7 @@ import math
 from typing import Any
 from typing import TYPE_CHECKING
 
+from optuna_robust.long_attributes import whole
 from optuna_robust.trials import LEARNING_CURVES
 
 
@@ -69,7 +70,7 @@ def curves_from_json(kept: Mapping[str, Any]) -> dict[int, dict[int, float]]:
 
 def learning_curves_of(trial: FrozenTrial) -> dict[int, dict[int, float]]:
     """Return what the instances of a trial reported, by instance number and step."""
-    return curves_from_json(trial.user_attrs.get(LEARNING_CURVES, {}))
+    return curves_from_json(whole(trial.user_attrs, LEARNING_CURVES, {}))
 
 
 def states_to_json(states: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from optuna_robust.constraints import Constraints
 from optuna_robust.learning_curves import curves_to_json
 from optuna_robust.learning_curves import learning_curves_of
 from optuna_robust.learning_curves import states_to_json
+from optuna_robust.long_attributes import whole
 
 
 if TYPE_CHECKING:
@@ -75,20 +76,20 @@ class ModelRecord:
         """
         attrs = trial.user_attrs
         recorded = trials.is_recorded(trial)
-        losses = attrs[trials.LOSSES] if recorded else trial.values or []
+        losses = whole(attrs, trials.LOSSES) if recorded else trial.values or []
         return cls(
             [trials.recordable(loss, sign) for loss in losses],
-            list(attrs.get(trials.SECONDS, [0.0] * len(losses))),
-            _by_number(attrs.get(trials.FAILURES)),
-            _by_number(attrs.get(trials.INSTANCE_ATTRS)),
+            list(whole(attrs, trials.SECONDS, [0.0] * len(losses))),
+            _by_number(whole(attrs, trials.FAILURES)),
+            _by_number(whole(attrs, trials.INSTANCE_ATTRS)),
             Constraints(
                 trials.named_constraints(trial), tuple(trial.system_attrs.get("constraints") or ())
             ),
             n_reused=len(losses),
-            pruned=_by_number(attrs.get(trials.PRUNED_INSTANCES)),
+            pruned=_by_number(whole(attrs, trials.PRUNED_INSTANCES)),
             curves=learning_curves_of(trial),
-            pruner_states=_by_number(attrs.get(trials.PRUNER_STATES)),
-            failure_kinds=_by_number(attrs.get(trials.FAILURE_KINDS)),
+            pruner_states=_by_number(whole(attrs, trials.PRUNER_STATES)),
+            failure_kinds=_by_number(whole(attrs, trials.FAILURE_KINDS)),
         )
 
     def add(

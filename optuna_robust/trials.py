@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.failures import kind_of
+from optuna_robust.long_attributes import whole
 from optuna_robust.wording import counted
 
 
@@ -69,7 +70,6 @@ PROCESS = "robust:process"
 INTERRUPTED = "robust:interrupted"
 # The key of a model that a selection added.
 MODEL = "robust:model"
-PREFIX = "robust:"
 # User attributes of a study.
 SETTINGS = "robust:settings"
 CONFIRMATION = "robust:confirmation"
@@ -90,7 +90,7 @@ def is_recorded(trial: FrozenTrial) -> bool:
 
 def has_several_values(trial: FrozenTrial) -> bool:
     """Return True if the losses of a recorded trial are the first of several values."""
-    by_instance: dict[str, dict[str, Any]] = trial.user_attrs.get(INSTANCE_ATTRS, {})
+    by_instance: dict[str, dict[str, Any]] = whole(trial.user_attrs, INSTANCE_ATTRS, {})
     return any(VALUES in attrs for attrs in by_instance.values())
 
 
@@ -110,9 +110,9 @@ def oriented_losses(trial: FrozenTrial, sign: int, objective: int = 0) -> dict[i
             Which of several values that an objective returns; NaN where it returned one.
     """
     if is_recorded(trial):
-        losses = trial.user_attrs[LOSSES]
+        losses = whole(trial.user_attrs, LOSSES)
         if objective:
-            losses = values_of(losses, trial.user_attrs.get(INSTANCE_ATTRS, {}), objective)
+            losses = values_of(losses, whole(trial.user_attrs, INSTANCE_ATTRS, {}), objective)
         return oriented_from_record(losses, sign)
     return {
         step: sign * value if math.isfinite(value) else math.inf
@@ -167,7 +167,8 @@ def recorded_losses(trial: FrozenTrial) -> list[float | None] | None:
     if not is_recorded(trial):
         return None
     return [
-        None if loss is None else _infinite_if_worst(loss) for loss in trial.user_attrs[LOSSES]
+        None if loss is None else _infinite_if_worst(loss)
+        for loss in whole(trial.user_attrs, LOSSES)
     ]
 
 
@@ -179,8 +180,8 @@ def _infinite_if_worst(loss: float | str) -> float:
 
 def failure_kinds(trial: FrozenTrial) -> list[str]:
     """Return the kind of each failure of a trial's instances, as far as it is known."""
-    reasons = trial.user_attrs.get(FAILURES, {})
-    kinds = trial.user_attrs.get(FAILURE_KINDS, {})
+    reasons = whole(trial.user_attrs, FAILURES, {})
+    kinds = whole(trial.user_attrs, FAILURE_KINDS, {})
     return [str(kinds.get(number, kind_of(str(reasons[number])))) for number in reasons]
 
 
@@ -410,7 +411,7 @@ def _losses_or_value(trial: FrozenTrial, sign: int) -> dict[int, float]:
 def n_instances_of(trial: FrozenTrial) -> int:
     """Return how many instances a trial has; one for any ordinary finished trial."""
     if is_recorded(trial):
-        return len(trial.user_attrs[LOSSES])
+        return len(whole(trial.user_attrs, LOSSES))
     return int(trial.state.is_finished())
 
 

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 import os
 from pathlib import Path
 import socket
 import threading
-import uuid
 
 import hypothesis
 import optuna
 import pytest
-import sqlalchemy as sa
+
+from benchmarks import servers
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -34,24 +33,25 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
     optuna.logging.set_verbosity(verbosity)
 
 
-POSTGRESQL_URL = "OPTUNA_ROBUST_POSTGRESQL_URL"
+SERVERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in servers.SERVERS]
+_running: dict[str, servers.Server] = {}
 
 
-@contextmanager
-def postgresql_url() -> Iterator[str]:
-    """The URL of a schema of its own on the server that the environment names."""
-    server = os.environ.get(POSTGRESQL_URL)
-    if server is None:
-        pytest.skip(f"{POSTGRESQL_URL} does not name a PostgreSQL database")
-    schema = f"robust_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server)
-    with engine.begin() as connection:
-        connection.execute(sa.schema.CreateSchema(schema))
-    url = sa.make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
-    yield url.render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.execute(sa.schema.DropSchema(schema, cascade=True))
-    engine.dispose()
+def new_database(kind: str) -> str:
+    """Return the URL of an empty database on a server that this session has started."""
+    if kind not in _running:
+        try:
+            _running[kind] = servers.SERVERS[kind]()
+        except servers.ServerMissingError as error:
+            pytest.skip(str(error))
+    return _running[kind].new_database()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the servers."""
+    for server in _running.values():
+        server.stop()
+    _running.clear()
 
 
 @pytest.fixture(
@@ -60,7 +60,7 @@ def postgresql_url() -> Iterator[str]:
         "sqlite",
         "journal",
         "grpc",
-        pytest.param("postgresql", marks=pytest.mark.slow),
+        *SERVERS,
     ]
 )
 def storage(
@@ -78,8 +78,7 @@ def storage(
     elif kind == "grpc":
         yield from _grpc_storage(tmp_path)
     else:
-        with postgresql_url() as url:
-            yield optuna.storages.RDBStorage(url)
+        yield optuna.storages.RDBStorage(new_database(kind))
 
 
 def _grpc_storage(tmp_path: Path) -> Iterator[optuna.storages.BaseStorage]:

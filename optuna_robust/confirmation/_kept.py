@@ -19,6 +19,8 @@ from optuna_robust.evaluation import distributions_to_json
 from optuna_robust.evaluation import Outcome
 from optuna_robust.instance import FIRST_CONFIRMATION
 from optuna_robust.log import logger
+from optuna_robust.long_attributes import set_study_attr
+from optuna_robust.long_attributes import whole
 from optuna_robust.model_key import model_key
 from optuna_robust.wording import counted
 
@@ -93,7 +95,7 @@ class KeptInstances:
             "distributions": distributions_to_json(distributions),
         }
         others = [group for group in self._groups() if not self._is_ours(group)]
-        self.study.set_user_attr(trials.FRESH, [*others, ours])
+        set_study_attr(self.study, trials.FRESH, [*others, ours])
 
     def tell_of_reused(self, n_reused: int) -> None:
         """Log how many instances were not trained, since the study keeps them."""
@@ -115,7 +117,7 @@ class KeptInstances:
         return [*kept, outcome.constraints, attrs] if outcome.constraints or attrs else kept
 
     def _groups(self) -> list[dict[str, Any]]:
-        return list(self.study.user_attrs.get(trials.FRESH, []))
+        return list(whole(self.study.user_attrs, trials.FRESH, []))
 
     def _is_ours(self, group: Mapping[str, Any]) -> bool:
         return (
@@ -158,7 +160,7 @@ def keep_result(study: Study, result: ConfirmationResult, objective: ObjectiveId
             stacklevel=3,
         )
     with _told_if_not_kept():
-        study.set_user_attr(trials.CONFIRMATION, result.to_dict())
+        set_study_attr(study, trials.CONFIRMATION, result.to_dict())
         study.set_user_attr(trials.CONFIRMED_BY, objective.to_dict())
 
 
@@ -192,7 +194,7 @@ def _number(item: tuple[tuple[str, int], Outcome]) -> int:
 
 
 def _earlier(study: Study) -> ConfirmationResult | None:
-    kept = study.user_attrs.get(trials.CONFIRMATION)
+    kept = whole(study.user_attrs, trials.CONFIRMATION)
     try:
         return None if kept is None else ConfirmationResult.from_dict(kept)
     except ValueError:  # another version's

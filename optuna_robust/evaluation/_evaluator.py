@@ -31,6 +31,7 @@ from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._signature import what_it_takes
 from optuna_robust.evaluation._study_view import StudyView
 from optuna_robust.failures import kind_of
+from optuna_robust.failures import shortened
 from optuna_robust.model_key import model_key
 from optuna_robust.objective_identity import objective_identity
 from optuna_robust.objective_identity import ObjectiveIdentity
@@ -256,13 +257,12 @@ class Evaluator:
             losses = self._train(view, instances, on_wait)
         except TrialPruned as stopped:
             pruned = True
-            failure = view.stopped_by or (
-                "the objective raised TrialPruned" + (f": {stopped}" if str(stopped) else "")
-            )
+            why = f": {shortened(str(stopped))}" if str(stopped) else ""
+            failure = view.stopped_by or f"the objective raised TrialPruned{why}"
         except OptunaError:
             raise
         except Exception as raised:
-            failure, error = f"{type(raised).__name__}: {raised}", raised
+            failure, error = shortened(f"{type(raised).__name__}: {raised}"), raised
             fault = fault_of(raised)
         seconds = (time.perf_counter() - start) / len(views)
         return [

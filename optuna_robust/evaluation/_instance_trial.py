@@ -21,8 +21,9 @@ from optuna_robust.evaluation._values import canonical_params
 from optuna_robust.evaluation._values import canonical_value
 from optuna_robust.evaluation._values import check_choices
 from optuna_robust.evaluation._values import same_choices
+from optuna_robust.long_attributes import PREFIX
+from optuna_robust.long_attributes import whole
 from optuna_robust.trials import INSTANCE_ATTRS
-from optuna_robust.trials import PREFIX
 
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class InstanceTrial(Trial):
     def user_attrs(self) -> dict[str, Any]:
         """The trial's user attributes and this instance's own, without other instances'."""
         attrs = self._trial.user_attrs
-        by_instance: dict[str, dict[str, Any]] = attrs.get(INSTANCE_ATTRS, {})
+        by_instance: dict[str, dict[str, Any]] = whole(attrs, INSTANCE_ATTRS, {})
         others = set().union(*by_instance.values())
         given = {
             key: attrs[key] for key in attrs if key not in others and not key.startswith(PREFIX)

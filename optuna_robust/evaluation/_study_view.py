@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.study import StudyDirection
 
-from optuna_robust.trials import PREFIX
+from optuna_robust.long_attributes import PREFIX
 
 
 # Optuna's key of an artifact is this and the artifact's id.

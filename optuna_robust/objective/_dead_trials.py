@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial
 from optuna.trial import Trial
 from optuna.trial import TrialState
 
+from optuna_robust.long_attributes import PREFIX
 from optuna_robust.trials import CONTINUES
 from optuna_robust.trials import INTERRUPTED
 from optuna_robust.trials import is_constraint
-from optuna_robust.trials import PREFIX
 from optuna_robust.trials import WORKER
 
 

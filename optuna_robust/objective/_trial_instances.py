@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from optuna.pruners import NopPruner
 
-from optuna_robust import trials
 from optuna_robust.evaluation import canonical_params
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import ModelKnown
 from optuna_robust.evaluation import Outcome
 from optuna_robust.evaluation import StudyView
+from optuna_robust.long_attributes import PREFIX
 
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class TrialInstances:
     def __iter__(self) -> Iterator[Trained]:
         """Yield instances in order."""
         attrs = self.trial.user_attrs
-        given = {name: attrs[name] for name in attrs if not name.startswith(trials.PREFIX)}
+        given = {name: attrs[name] for name in attrs if not name.startswith(PREFIX)}
         n_first = 0
         for trained in self._first(self.instances[: self._n_together(0)]):
             n_first += 1

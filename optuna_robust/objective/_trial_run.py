@@ -13,6 +13,8 @@ from optuna.exceptions import TrialPruned
 from optuna_robust import trials
 from optuna_robust.constraints import ComputedConstraints
 from optuna_robust.criteria import FloatArray
+from optuna_robust.long_attributes import in_parts
+from optuna_robust.long_attributes import PREFIX
 from optuna_robust.model_record import ModelRecord
 from optuna_robust.pruner import RobustnessPruner
 
@@ -46,6 +48,7 @@ class TrialRun:
         self.record = ModelRecord()
         self._oriented: dict[int, float] = {}
         self._written: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
         self._criterion = math.nan
         # A trial that is retried inherits the attributes of its predecessor.
         inherited = trial.user_attrs
@@ -131,8 +134,16 @@ class TrialRun:
         """Write what has changed: in a database each attribute is a transaction."""
         for name, value in attrs.items():
             if name not in self._written or self._written[name] != value:
-                self.trial.set_user_attr(name, value)
                 self._written[name] = value
+                for key, part in self._in_parts(name, value).items():
+                    self.trial.set_user_attr(key, part)
+
+    def _in_parts(self, name: str, value: Any) -> dict[str, Any]:
+        if not name.startswith(PREFIX):  # the objective's own, which it reads itself
+            return {name: value}
+        parts = in_parts(name, value, self._kept.get(name))
+        self._kept[name] = parts[name]
+        return parts
 
     def should_stop(self) -> bool:
         """Ask the study's pruner."""

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import is_better
+from optuna_robust.long_attributes import whole
 from optuna_robust.trials import is_recorded
 from optuna_robust.trials import LOSSES
 from optuna_robust.trials import oriented_losses
@@ -219,7 +220,8 @@ class FinishedTrials:
             self._losses[row, self._columns[number]] = loss
         self._complete[row] = trial.state == TrialState.COMPLETE
         self._recorded[row] = is_recorded(trial)
-        self._n_run[row] = len(trial.user_attrs.get(LOSSES, losses))  # a list holds dropped ones
+        # A list holds dropped ones, too.
+        self._n_run[row] = len(whole(trial.user_attrs, LOSSES, losses))
         self._violations[row] = total_violation(trial)
         self._n_rows += 1
 

@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_robust.long_attributes import whole
 from optuna_robust.sampler._view import is_to_begin
 from optuna_robust.trials import CONTINUES
 from optuna_robust.trials import INTERRUPTED
@@ -251,7 +252,7 @@ def _losses_of(trial: FrozenTrial, sign: int) -> tuple[dict[int, float], int]:
     A COMPLETE trial of an ordinary objective was trained once: its value is that of instance 0.
     """
     if is_recorded(trial):
-        return oriented_losses(trial, sign), len(trial.user_attrs[LOSSES])
+        return oriented_losses(trial, sign), len(whole(trial.user_attrs, LOSSES))
     if trial.state != TrialState.COMPLETE or len(trial.values) != 1:
         return {}, 0
     value = trial.values[0]

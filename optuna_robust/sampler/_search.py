@@ -9,6 +9,7 @@ import numpy as np
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from optuna_robust.long_attributes import whole
 from optuna_robust.process import Process
 from optuna_robust.process import this_process
 from optuna_robust.sampler._models import Model
@@ -199,7 +200,7 @@ class Search:
         if model.running != {ends.number}:
             is_known = model.is_interrupted or bool(model.losses)
             return model.is_free and is_known and model.n_instances < self.target.n_instances
-        n_instances = max(model.n_instances, len(ends.user_attrs.get(LOSSES, [])))
+        n_instances = max(model.n_instances, len(whole(ends.user_attrs, LOSSES, [])))
         if model.stopped or is_given_up(ends):
             return False
         return INTERRUPTED in ends.user_attrs or 0 < n_instances < self.target.n_instances

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 from optuna_robust import trials
 from optuna_robust.evaluation import can_give
 from optuna_robust.evaluation import canonical_params
+from optuna_robust.long_attributes import all_in_parts
 from optuna_robust.model_key import canonical_json
 from optuna_robust.model_key import model_key
 from optuna_robust.selection._models import ModelSet
@@ -113,6 +114,7 @@ class SelectionTrials:
         }
         if stopped is not None:
             attrs[trials.STOPPED] = stopped
+        attrs = all_in_parts(attrs)
         distributions = self._distributions(model)
         # Optuna 4 has no such argument, and no way to set constraints either.
         named, computed = record.constraints.named, record.constraints.computed

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cache
-import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,10 +65,25 @@ def find(connection: sa.Connection, experiment: int, keys: set[Key]) -> dict[Key
     return found
 
 
-def claim(connection: sa.Connection, experiment: int, worker: str, jobs: Sequence[Job]) -> Claims:
+def claim(
+    connection: sa.Connection, experiment: int, worker: str, jobs: Sequence[Job], begun: float
+) -> Claims:
     """Claim instances that nobody has trained and no living worker is training.
 
     One that was stopped by its epochs is trained again where no instance is pruned.
+
+    Args:
+        connection:
+            In a transaction.
+        experiment:
+            Id of the experiment.
+        worker:
+            Id of the worker.
+        jobs:
+            The instances.
+        begun:
+            Now; no other claim of the worker has the same. By it a claim is known that was made,
+            though the database went away before it said so.
     """
     rows = find(connection, experiment, {job.key for job in jobs})
     others = {row.worker_id for row in rows.values() if row.state == _rows.RUNNING} - {worker}
@@ -85,14 +99,15 @@ def claim(connection: sa.Connection, experiment: int, worker: str, jobs: Sequenc
                     "experiment_id": experiment,
                     "state": _rows.RUNNING,
                     "worker_id": worker,
-                    "begun": time.time(),
+                    "begun": begun,
                 }
             )
             claims.granted.add(job.key)
         elif _rows.is_finished(row, job):
             claims.finished[job.key] = _rows.row_outcome(row)
-        elif (row.state == _rows.STOPPED or row.worker_id in dead) and _take_over(
-            connection, row, worker
+        elif (row.worker_id, row.begun) == (worker, begun) or (
+            (row.state == _rows.STOPPED or row.worker_id in dead)
+            and _take_over(connection, row, worker, begun)
         ):
             claims.granted.add(job.key)
         else:
@@ -103,14 +118,38 @@ def claim(connection: sa.Connection, experiment: int, worker: str, jobs: Sequenc
 
 
 def record(
-    connection: sa.Connection, experiment: int, worker: str, job: Job, outcome: Outcome
+    connection: sa.Connection,
+    experiment: int,
+    worker: str,
+    job: Job,
+    outcome: Outcome,
+    *,
+    finished: float,
 ) -> bool:
-    """Keep what came of a claimed instance; False if the claim was taken over."""
-    values = {**_rows.outcome_columns(outcome), "finished": time.time()}
+    """Keep what came of a claimed instance; False if the claim was taken over.
+
+    Args:
+        connection:
+            In a transaction.
+        experiment:
+            Id of the experiment.
+        worker:
+            Id of the worker.
+        job:
+            The instance.
+        outcome:
+            What came of it.
+        finished:
+            Now; by it is known what was kept, though the database went away before it said so.
+    """
+    values = {**_rows.outcome_columns(outcome), "finished": finished}
     claimed = _claimed(experiment, worker, job.key)
     statement = _record(tuple(values), tuple(claimed))
     where = {_OF + name: value for name, value in claimed.items()}
-    return connection.execute(statement, values | where).rowcount == 1
+    if connection.execute(statement, values | where).rowcount == 1:
+        return True
+    kept = {**claimed, "state": values["state"], "finished": finished}
+    return connection.scalar(sa.select(instances.c.id).filter_by(**kept)) is not None
 
 
 @cache
@@ -156,7 +195,7 @@ def claim_trial(
     return taken.rowcount == 1
 
 
-def _take_over(connection: sa.Connection, row: sa.Row[Any], worker: str) -> bool:
+def _take_over(connection: sa.Connection, row: sa.Row[Any], worker: str, begun: float) -> bool:
     taken = connection.execute(
         sa.update(instances)
         .where(
@@ -164,7 +203,7 @@ def _take_over(connection: sa.Connection, row: sa.Row[Any], worker: str) -> bool
             instances.c.state == row.state,
             instances.c.worker_id == row.worker_id,
         )
-        .values(state=_rows.RUNNING, worker_id=worker, begun=time.time())
+        .values(state=_rows.RUNNING, worker_id=worker, begun=begun)
     )
     return taken.rowcount == 1
 

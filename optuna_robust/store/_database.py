@@ -1,4 +1,4 @@
-"""The database of a store: transactions one at a time, tried again where they met; forks."""
+"""The database of a store: transactions one at a time, tried again if need be; forks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+import logging
 import os
 import threading
+import time
 from typing import TypeVar
 import weakref
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import InterfaceError
 from sqlalchemy.exc import OperationalError
 
 from optuna_robust.store._schema import check_file
@@ -27,8 +30,12 @@ _T = TypeVar("_T")
 
 # Another worker may claim the same instances at the same moment; then look again.
 _ATTEMPTS = 20
-# What databases say of transactions that met and may be tried again: SQLSTATE; MySQL's number.
-_MET = {"40001", "40P01", 1213}
+# What databases say of transactions that met and may be tried again: SQLSTATE; MySQL's numbers.
+_MET = {"40001", "40P01", 1020, 1205, 1213}
+# How long a server may be away, as when it restarts, and between attempts to reach it, seconds.
+_PATIENCE, _LONGEST_PAUSE = 120.0, 5.0
+
+_logger = logging.getLogger(__name__)
 
 
 class Database:
@@ -94,12 +101,16 @@ class Database:
                     f"The store at {without_password(self._url)!r} can only be read: {error.orig}."
                 ) from None
 
-    def retried(self, function: Callable[[sa.Connection], _T]) -> _T:
-        """Run a function in a transaction, again if it met another one."""
+    def run(self, function: Callable[[sa.Connection], _T]) -> _T:
+        """Run a function in a transaction; again if it met another one, or the server was away.
+
+        What a server did before it went away may not be known: a function that runs a second time
+        has to see what the first one changed.
+        """
+        absence = _Absence(without_password(self._url))
         for _ in range(_ATTEMPTS):
             try:
-                with self.transaction() as connection:
-                    return function(connection)
+                return self._run_until_there(function, absence)
             except IntegrityError:  # another worker inserted the same row
                 continue
             except DBAPIError as error:
@@ -108,6 +119,23 @@ class Database:
         raise RuntimeError(
             f"The store at {without_password(self._url)!r} changes too fast to claim anything."
         )
+
+    def _run_until_there(self, function: Callable[[sa.Connection], _T], absence: _Absence) -> _T:
+        while True:
+            try:
+                with self.transaction() as connection:
+                    return function(connection)
+            except DBAPIError as error:
+                if not self._is_away(error):
+                    raise
+                absence.wait(error)
+
+    def _is_away(self, error: DBAPIError) -> bool:
+        """Return True if the connection was lost, or there was none to be had."""
+        if self._engine.url.get_backend_name() == "sqlite" or _met(error):
+            return False
+        is_of_connection = isinstance(error, (InterfaceError, OperationalError))
+        return error.connection_invalidated or (is_of_connection and error.statement is None)
 
     def before_fork(self) -> None:
         """Come to rest: connections and a lock that is held must not be inherited."""
@@ -120,6 +148,34 @@ class Database:
         if in_child and self.is_in_memory:
             self._gone = "this process was forked from the one that has it"
         self._lock.release()
+
+
+class _Absence:
+    """Waits for a server that is away, and not for ever."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pause = 0.1
+        self._since: float | None = None
+
+    def wait(self, error: DBAPIError) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            DBAPIError: If the server has been away for too long.
+        """
+        if self._since is None:
+            self._since = time.monotonic()
+            _logger.warning(
+                "The store at %r cannot be reached (%s): trying again for %.0f s.",
+                self._name,
+                error.orig,
+                _PATIENCE,
+            )
+        elif time.monotonic() - self._since > _PATIENCE:
+            raise error
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
 def _met(error: DBAPIError) -> bool:

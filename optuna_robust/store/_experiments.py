@@ -40,7 +40,7 @@ def open_experiment(connection: sa.Connection, name: str, version: str, store: s
             What the store is called in messages.
 
     Raises:
-        ValueError: If it has another version.
+        ValueError: If it has another version, or the database takes another name for the same.
     """
     row = connection.execute(sa.select(experiments).where(experiments.c.name == name)).first()
     if row is None:
@@ -48,6 +48,11 @@ def open_experiment(connection: sa.Connection, name: str, version: str, store: s
         (new,) = found.inserted_primary_key or (None,)
         assert new is not None
         return int(new)
+    if row.name != name:  # MySQL ignores spaces at the end
+        raise ValueError(
+            f"experiment={name!r} is the same as {row.name!r} to the database of the store "
+            f"{store!r}. Use that name or another one."
+        )
     if row.version != version:
         raise ValueError(
             f"version={version!r} differs from version={row.version!r}, with which experiment "

@@ -23,8 +23,16 @@ _logger = logging.getLogger(__name__)
 
 # How long a transaction waits for others, seconds.
 _BUSY_TIMEOUT = 60.0
+_MYSQL = ("mysql", "mariadb")
 # MySQL's TEXT ends at 64 kB: too short for a learning curve.
-_long_text = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+_long_text = sa.Text().with_variant(mysql.MEDIUMTEXT(), *_MYSQL)
+
+# Elsewhere names that differ in case only are different ones.
+_as_written: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in _MYSQL
+    for option, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
 
 metadata = sa.MetaData()
 
@@ -33,6 +41,7 @@ schema = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("version", sa.Integer, nullable=False),
+    **_as_written,
 )
 
 experiments = sa.Table(
@@ -42,7 +51,8 @@ experiments = sa.Table(
     sa.Column("name", sa.String(255), nullable=False, unique=True),
     sa.Column("version", sa.String(255), nullable=False),
     # JSON; null until instances are asked for.
-    sa.Column("settings", sa.Text),
+    sa.Column("settings", _long_text),
+    **_as_written,
 )
 
 workers = sa.Table(
@@ -53,6 +63,7 @@ workers = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started", sa.Double, nullable=False),
     sa.Column("expires", sa.Double, nullable=False),
+    **_as_written,
 )
 
 instances = sa.Table(
@@ -81,6 +92,7 @@ instances = sa.Table(
     sa.Column("begun", sa.Double),
     sa.Column("finished", sa.Double),
     sa.UniqueConstraint("experiment_id", "model_key", "phase", "number", "own"),
+    **_as_written,
 )
 
 # Trials of dead workers, each continued by one worker.
@@ -93,6 +105,7 @@ continued_trials = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("worker_id", sa.ForeignKey(workers.c.id), nullable=False),
     sa.UniqueConstraint("experiment_id", "study", "number"),
+    **_as_written,
 )
 
 
@@ -111,7 +124,9 @@ def make_engine(url: str) -> sa.Engine:
             "storages, such as 'sqlite:///robust.db' or 'postgresql+psycopg://user@host/database'."
         ) from None
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        # PostgreSQL's default. MySQL's own would read what was when the transaction began, and
+        # lock the gaps between rows, so that workers who claim new instances lock each other out.
+        return sa.create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
     options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_TIMEOUT}}
     if is_in_memory(parsed):
         # One connection, which threads use in turn: another one would be another database.

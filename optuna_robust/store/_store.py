@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import math
 import os
 from pathlib import Path
+import time
 from typing import Any
 from typing import TYPE_CHECKING
 import warnings
@@ -96,6 +97,8 @@ class InstanceStore:
     _worker_id: str | None
     _heartbeat: _workers.Heartbeat | None
     _worker_pid: int
+    # When something was claimed or finished last.
+    _latest: float
 
     def __init__(
         self,
@@ -148,13 +151,13 @@ class InstanceStore:
 
     def instances(self) -> list[StoredInstance]:
         """Return the experiment's instances, in the order in which they were claimed."""
-        with self._database.transaction() as connection:
-            rows = connection.execute(
-                sa.select(instances, workers.c.host, workers.c.pid)
-                .join_from(instances, workers, isouter=True)
-                .where(instances.c.experiment_id == self._experiment_id)
-                .order_by(instances.c.id)
-            ).all()
+        statement = (
+            sa.select(instances, workers.c.host, workers.c.pid)
+            .join_from(instances, workers, isouter=True)
+            .where(instances.c.experiment_id == self._experiment_id)
+            .order_by(instances.c.id)
+        )
+        rows = self._database.run(lambda connection: connection.execute(statement).all())
         return [
             _rows.stored_instance(
                 row._mapping, None if row.pid is None else f"{row.host.split()[0]}:{row.pid}"
@@ -168,13 +171,11 @@ class InstanceStore:
         Returns:
             How many they were.
         """
-        with self._database.transaction() as connection:
-            return connection.execute(
-                sa.delete(instances).where(
-                    instances.c.experiment_id == self._experiment_id,
-                    instances.c.state == _rows.FAILED,
-                )
-            ).rowcount
+        statement = sa.delete(instances).where(
+            instances.c.experiment_id == self._experiment_id,
+            instances.c.state == _rows.FAILED,
+        )
+        return self._database.run(lambda connection: connection.execute(statement).rowcount)
 
     def export_hdf5(self, path: str | Path) -> int:
         """Write the finished instances of the experiment to an HDF5 file.
@@ -224,12 +225,11 @@ class InstanceStore:
                 bind(connection, self._experiment_id, settings, without_password(self._url))
             return self._insert_finished(connection, found)
 
-        return self._database.retried(insert)
+        return self._database.run(insert)
 
     def settings(self) -> dict[str, Any] | None:
         """Return the seed and ``vary`` of the experiment's instances; None without any."""
-        with self._database.transaction() as connection:
-            return settings_of(connection, self._experiment_id)
+        return self._database.run(lambda connection: settings_of(connection, self._experiment_id))
 
     def bind(self, *, seed: int, vary: Iterable[Source]) -> None:
         """Say what the seeds of the experiment's instances are made from, or check it.
@@ -248,8 +248,11 @@ class InstanceStore:
             "seed": check_count("seed", seed, minimum=0),
             "vary": list(check_sources(vary)),
         }
-        with self._database.transaction() as connection:
-            bind(connection, self._experiment_id, wanted, without_password(self._url))
+        self._database.run(
+            lambda connection: bind(
+                connection, self._experiment_id, wanted, without_password(self._url)
+            )
+        )
 
     def warn_of_another_objective(
         self, objective: ObjectiveIdentity, phase: Phase = "search"
@@ -259,8 +262,9 @@ class InstanceStore:
         With a ``version``, which says what the user calls another objective, one of the same name
         is the same.
         """
-        with self._database.transaction() as connection:
-            kept = keep_objective(connection, self._experiment_id, objective, phase)
+        kept = self._database.run(
+            lambda connection: keep_objective(connection, self._experiment_id, objective, phase)
+        )
         is_same_name = kept["name"] == objective.name
         if objective.is_of(kept) or (self._version and is_same_name):
             return
@@ -279,23 +283,24 @@ class InstanceStore:
 
     def has_success(self, phase: Phase = "search") -> bool:
         """Tell whether an instance of a phase was trained without failing."""
-        with self._database.transaction() as connection:
-            found = connection.execute(
-                sa.select(instances.c.id)
-                .where(
-                    instances.c.experiment_id == self._experiment_id,
-                    instances.c.phase == phase,
-                    instances.c.state == _rows.DONE,
-                )
-                .limit(1)
-            ).first()
+        statement = (
+            sa.select(instances.c.id)
+            .where(
+                instances.c.experiment_id == self._experiment_id,
+                instances.c.phase == phase,
+                instances.c.state == _rows.DONE,
+            )
+            .limit(1)
+        )
+        found = self._database.run(lambda connection: connection.scalar(statement))
         return found is not None
 
     def outcomes(self, jobs: Iterable[Job]) -> dict[Key, Outcome]:
         """Return what came of those instances that were trained."""
         wanted = {job.key: job for job in jobs}
-        with self._database.transaction() as connection:
-            rows = _claims.find(connection, self._experiment_id, set(wanted))
+        rows = self._database.run(
+            lambda connection: _claims.find(connection, self._experiment_id, set(wanted))
+        )
         return {
             key: _rows.row_outcome(row)
             for key, row in rows.items()
@@ -307,9 +312,9 @@ class InstanceStore:
 
         Instances that were trained, or that a living worker is training, are not granted.
         """
-        worker = self.worker()
-        return self._database.retried(
-            lambda connection: _claims.claim(connection, self._experiment_id, worker, jobs)
+        worker, begun = self.worker(), self._now()
+        return self._database.run(
+            lambda connection: _claims.claim(connection, self._experiment_id, worker, jobs, begun)
         )
 
     def record(self, job: Job, outcome: Outcome) -> bool:
@@ -318,15 +323,20 @@ class InstanceStore:
         Returns:
             False if the claim was taken over: then nothing is kept.
         """
-        worker = self.worker()
-        with self._database.transaction() as connection:
-            return _claims.record(connection, self._experiment_id, worker, job, outcome)
+        worker, finished = self.worker(), self._now()
+        return self._database.run(
+            lambda connection: _claims.record(
+                connection, self._experiment_id, worker, job, outcome, finished=finished
+            )
+        )
 
     def release(self, jobs: Iterable[Job]) -> None:
         """Give up claims of instances that this worker does not train after all."""
         worker = self.worker()
-        with self._database.transaction() as connection:
-            _claims.release(connection, self._experiment_id, worker, jobs)
+        given_up = list(jobs)
+        self._database.run(
+            lambda connection: _claims.release(connection, self._experiment_id, worker, given_up)
+        )
 
     def worker(self) -> str:
         """Return the id under which this process works; its lease is renewed from now on."""
@@ -334,21 +344,22 @@ class InstanceStore:
             if self._worker_pid != os.getpid():  # a fork: claims and threads are the parent's
                 self._worker_id, self._heartbeat, self._worker_pid = None, None, os.getpid()
             if self._worker_id is None:
-                with self._database.transaction() as connection:
-                    self._worker_id = _workers.register(connection, self._lease)
+                self._worker_id = self._database.run(
+                    lambda connection: _workers.register(connection, self._lease)
+                )
             if self._heartbeat is None and not self._database.is_in_memory:
                 self._heartbeat = _workers.Heartbeat(self._renew_lease, self._lease)
             return self._worker_id
 
     def dead_workers(self, ids: Iterable[str]) -> set[str]:
         """Return which of the workers with these ids are dead; unknown ids are not."""
-        with self._database.transaction() as connection:
-            return _workers.dead_workers(connection, set(ids))
+        asked = set(ids)
+        return self._database.run(lambda connection: _workers.dead_workers(connection, asked))
 
     def claim_trial(self, study_name: str, number: int) -> bool:
         """Claim the right to continue a dead worker's trial; one living worker gets it."""
         worker = self.worker()
-        return self._database.retried(
+        return self._database.run(
             lambda connection: _claims.claim_trial(
                 connection, self._experiment_id, worker, study_name, number
             )
@@ -376,8 +387,9 @@ class InstanceStore:
     def _connect(self) -> None:
         self._database = Database(self._url)
         self._worker_id, self._heartbeat, self._worker_pid = None, None, os.getpid()
+        self._latest = 0.0
         try:
-            self._experiment_id = self._database.retried(
+            self._experiment_id = self._database.run(
                 lambda connection: open_experiment(
                     connection, self._experiment, self._version, without_password(self._url)
                 )
@@ -385,6 +397,12 @@ class InstanceStore:
         except BaseException:
             self._database.close()
             raise
+
+    def _now(self) -> float:
+        """Return the time, seconds since the epoch; no two threads get the same."""
+        with self._database.lock:
+            self._latest = max(time.time(), math.nextafter(self._latest, math.inf))
+            return self._latest
 
     def _renew_lease(self) -> None:
         if self._worker_id is not None:

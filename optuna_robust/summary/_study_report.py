@@ -17,6 +17,7 @@ from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criterion_names import column_head
 from optuna_robust.criterion_names import shown_name
 from optuna_robust.failures import count_kinds
+from optuna_robust.long_attributes import whole
 from optuna_robust.model_key import model_key
 from optuna_robust.summary._planning import Leaders
 from optuna_robust.summary._planning import pilot_of
@@ -212,7 +213,7 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
         n_reused=trials.n_reused_by(everything),
         n_failures=sum(map(n_failures, own)),
         failure_kinds=count_kinds(kind for trial in own for kind in trials.failure_kinds(trial)),
-        n_pruned=sum(len(trial.user_attrs.get(trials.PRUNED_INSTANCES, {})) for trial in own),
+        n_pruned=sum(len(whole(trial.user_attrs, trials.PRUNED_INSTANCES, {})) for trial in own),
         reasons=_reasons(own),
         n_spared=n_spared,
         n_unpruned=None if n_spared is None else n_spared + sum(map(n_instances, own)),
@@ -243,20 +244,20 @@ def _better(
 def n_instances(trial: FrozenTrial) -> int:
     """Return how many instances a trial has, trained or taken from a store."""
     if trials.is_recorded(trial):
-        return len(trial.user_attrs[trials.LOSSES])
+        return len(whole(trial.user_attrs, trials.LOSSES))
     return trials.n_trainings(trial)
 
 
 def n_failures(trial: FrozenTrial) -> int:
     """Return how many instances of a trial failed."""
-    return len(trial.user_attrs.get(trials.FAILURES, {}))
+    return len(whole(trial.user_attrs, trials.FAILURES, {}))
 
 
 def _reasons(own: list[FrozenTrial]) -> tuple[tuple[str, int], ...]:
     told = Counter(
         str(reason)
         for trial in own
-        for reason in trial.user_attrs.get(trials.FAILURES, {}).values()
+        for reason in whole(trial.user_attrs, trials.FAILURES, {}).values()
     )
     return tuple(told.most_common(_N_REASONS))
 
@@ -309,13 +310,13 @@ def _n_spared(own: list[FrozenTrial], settings: dict[str, Any]) -> int | None:
 
 def _seconds(trial: FrozenTrial) -> float:
     if trials.is_recorded(trial):
-        return math.fsum(trial.user_attrs.get(trials.SECONDS, []))
+        return math.fsum(whole(trial.user_attrs, trials.SECONDS, []))
     finished = trial.state.is_finished() and trial.duration is not None
     return trial.duration.total_seconds() if finished and trial.duration else 0.0
 
 
 def _confirmation(study: Study) -> tuple[ConfirmationResult | None, str | None]:
-    kept = study.user_attrs.get(trials.CONFIRMATION)
+    kept = whole(study.user_attrs, trials.CONFIRMATION)
     if kept is None:
         return None, None
     try:

@@ -28,6 +28,7 @@ from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import rank_models
 from optuna_robust.criterion_names import shown_name
+from optuna_robust.long_attributes import whole
 from optuna_robust.selection import SelectionResult
 from optuna_robust.selection import Step
 
@@ -225,7 +226,7 @@ def models_of(
 
 def kept_confirmation(study: Study) -> ConfirmationResult | None:
     """Return the confirmation that a study keeps; None without a readable one."""
-    kept = study.user_attrs.get(trials.CONFIRMATION)
+    kept = whole(study.user_attrs, trials.CONFIRMATION)
     if kept is None:
         return None
     try:
@@ -257,7 +258,7 @@ def _of_study(study: Study, wanted: Criterion | None, loss_name: str | None) -> 
         n_run=np.array(
             # A list of losses holds dropped instances, too.
             [
-                len(trial.user_attrs.get(trials.LOSSES, ())) or n
+                len(whole(trial.user_attrs, trials.LOSSES, ())) or n
                 for trial, n in zip(found, counts.tolist(), strict=True)
             ],
             dtype=np.intp,

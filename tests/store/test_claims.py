@@ -30,6 +30,7 @@ from optuna_robust.store import InstanceStore
 from optuna_robust.store._schema import instances
 from optuna_robust.store._schema import make_engine
 from optuna_robust.store._schema import workers
+from tests.conftest import SERVERS
 from tests.store.test_store import database
 from tests.store.test_store import FAILED
 from tests.store.test_store import jobs_of
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parent.parent.parent
 HEARTBEAT = "optuna_robust-heartbeat"
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["memory", "sqlite", *SERVERS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InstanceStore]:
     """An empty store in a database of every kind."""
     with database(request.param, tmp_path) as url:
@@ -48,7 +49,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InstanceSt
         found.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database of every kind that several stores can use."""
     with database(request.param, tmp_path) as found:

@@ -27,6 +27,7 @@ from optuna_robust.model_key import canonical_json
 from optuna_robust.store import _hdf5
 from optuna_robust.store import InstanceStore
 from optuna_robust.store import StoredInstance
+from tests.conftest import SERVERS
 from tests.store.test_store import attributes
 from tests.store.test_store import database
 from tests.store.test_store import FAILED
@@ -82,7 +83,7 @@ def filled_store(
     return store
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["memory", "sqlite", *SERVERS])
 def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InstanceStore]:
     """A store of the same version in an empty database of every kind."""
     with database(request.param, tmp_path) as url:

@@ -32,7 +32,8 @@ from optuna_robust.model_key import model_key
 from optuna_robust.store import Claims
 from optuna_robust.store import InstanceStore
 from optuna_robust.store._schema import make_engine
-from tests.conftest import postgresql_url
+from tests.conftest import new_database
+from tests.conftest import SERVERS
 
 
 examples = settings(derandomize=True, deadline=None, max_examples=60)
@@ -46,12 +47,11 @@ def database(kind: str, folder: Path) -> Iterator[str]:
     elif kind == "sqlite":
         yield f"sqlite:///{folder / 'robust.db'}"
     else:
-        with postgresql_url() as url:
-            yield url
+        yield new_database(kind)
 
 
 @pytest.fixture(
-    params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)],
+    params=["memory", "sqlite", *SERVERS],
 )
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database of every kind."""
@@ -59,7 +59,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield found
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database of every kind that several stores can use."""
     with database(request.param, tmp_path) as found:
