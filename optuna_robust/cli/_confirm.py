@@ -57,6 +57,7 @@ def confirm(
     seed: int | None,
     on_failure: str | None,
     n_jobs: int,
+    instance_timeout: float | None,
     store: str | None,
     experiment: str | None,
     version: str,
@@ -104,6 +105,7 @@ def confirm(
             on_failure=on_failure,
             seed=seed,
             n_jobs=n_jobs,
+            instance_timeout=instance_timeout,
             store=opened,
             show_progress_bar=not no_progress,
         )

@@ -37,6 +37,12 @@ def training_options(command: _Command) -> _Command:
             help="Instances trained at a time, each in a process of its own; -1: one a core.",
         ),
         click.option(
+            "--instance-timeout",
+            type=float,
+            metavar="SECONDS",
+            help="How long an instance may take; then it failed.  [default: as long as it likes]",
+        ),
+        click.option(
             "--store",
             metavar="URL",
             help="Database that keeps the instances, so that none is trained twice.  [default: "

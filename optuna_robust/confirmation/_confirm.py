@@ -49,6 +49,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
 from optuna_robust.criteria import warn_of_luck
+from optuna_robust.evaluation import check_instance_timeout
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import link_artifacts
@@ -92,6 +93,7 @@ def confirm(
     seed_function: Callable[[int], object] | None = None,
     n_jobs: int = 1,
     executor: Executor | None = None,
+    instance_timeout: float | None = None,
     store: InstanceStore | None = None,
     show_progress_bar: bool = False,
 ) -> ConfirmationResult:
@@ -164,6 +166,8 @@ def confirm(
             As in :func:`~optuna_robust.robust_select`.
         executor:
             As there.
+        instance_timeout:
+            As there.
         store:
             Keeps the instances, and knows those that were trained before. Default: a study keeps
             them itself; confirmed again by the same objective with the same ``seed`` and
@@ -188,7 +192,8 @@ def confirm(
             have, or from a range in which its value is not.
     """
     check_unwrapped(objective)
-    evaluator = Evaluator(objective, seed_function)
+    timeout = check_instance_timeout(instance_timeout, executor)
+    evaluator = Evaluator(objective, seed_function, instance_timeout=timeout)
     search = searched(study_or_result)
     n_models = check_count("n_models", n_models, minimum=1)
     n_instances = check_n_instances(n_instances)

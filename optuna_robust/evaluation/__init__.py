@@ -23,6 +23,7 @@ from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._study_view import link_artifacts
 from optuna_robust.evaluation._study_view import NotAvailableError
 from optuna_robust.evaluation._study_view import StudyView
+from optuna_robust.evaluation._time_limit import check_instance_timeout
 from optuna_robust.evaluation._values import AmbiguousChoicesError
 from optuna_robust.evaluation._values import can_give
 from optuna_robust.evaluation._values import canonical_params
@@ -49,6 +50,7 @@ __all__ = [
     "can_give",
     "canonical_params",
     "canonical_value",
+    "check_instance_timeout",
     "distributions_from_json",
     "distributions_to_json",
     "fault_of",

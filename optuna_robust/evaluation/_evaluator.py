@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -30,6 +32,8 @@ from optuna_robust.evaluation._returned import as_values
 from optuna_robust.evaluation._seeding import global_seed
 from optuna_robust.evaluation._signature import what_it_takes
 from optuna_robust.evaluation._study_view import StudyView
+from optuna_robust.evaluation._time_limit import check_main_thread
+from optuna_robust.evaluation._time_limit import time_limit
 from optuna_robust.failures import kind_of
 from optuna_robust.failures import shortened
 from optuna_robust.model_key import model_key
@@ -151,6 +155,8 @@ class Evaluator:
         n_values:
             How many values the objective returns for an instance: the first one is the loss, and
             the trial keeps the others. Where one of them is NaN or infinite, the instance failed.
+        instance_timeout:
+            How long an instance may take, seconds; then it failed. None: as long as it likes.
 
     Raises:
         TypeError: If one of them cannot be called so, or an objective of several values takes
@@ -164,6 +170,7 @@ class Evaluator:
         objective: Callable[..., Any],
         seed_function: Callable[[int], object] | None = None,
         n_values: int = 1,
+        instance_timeout: float | None = None,
     ) -> None:
         self._takes = what_it_takes(objective)
         self._objective = objective
@@ -181,6 +188,7 @@ class Evaluator:
             )
         self._seed_function = seed_function
         self._n_values = n_values
+        self.instance_timeout = instance_timeout
 
     @property
     def takes_several(self) -> bool:
@@ -236,6 +244,8 @@ class Evaluator:
             optuna.exceptions.OptunaError: What storages raise, or that the objective asks for
                 what the model does not have, is not the model's behaviour.
         """
+        if self.instance_timeout is not None:
+            check_main_thread()
         start = time.perf_counter()
         # Their generators move on: trained again, they begin again.
         instances = [instance.fresh() for instance in instances]
@@ -254,7 +264,8 @@ class Evaluator:
         pruned = False
         losses = [math.nan] * len(views)
         try:
-            losses = self._train(view, instances, on_wait)
+            with self._limited(instances):
+                losses = self._train(view, instances, on_wait)
         except TrialPruned as stopped:
             pruned = True
             why = f": {shortened(str(stopped))}" if str(stopped) else ""
@@ -285,6 +296,19 @@ class Evaluator:
             )
             for each, loss in zip(views, losses, strict=True)
         ]
+
+    def _limited(self, instances: Sequence[Instance]) -> AbstractContextManager[None]:
+        """Return what raises an exception in an objective that takes too long."""
+        if self.instance_timeout is None:
+            return nullcontext()
+        n = len(instances)
+        number = instances[0].number
+        what = f"instance {number}" if n == 1 else f"{n} instances, the first of them {number},"
+        each = "" if n == 1 else " each"
+        return time_limit(
+            n * self.instance_timeout,
+            f"{what} took longer than instance_timeout={self.instance_timeout:g} s{each}",
+        )
 
     def _train(
         self,

@@ -32,6 +32,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.criteria import warn_of_luck
+from optuna_robust.evaluation import check_instance_timeout
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import InstanceTrial
 from optuna_robust.evaluation import ModelTrial
@@ -200,6 +201,12 @@ class MultiInstanceObjective:
             Any :class:`concurrent.futures.Executor`, such as Dask's ``client.get_executor()``,
             that trains the instances instead; it gets ``n_jobs`` at a time. 1: as many as it has
             workers, or, if it does not tell (Dask's does not), as this machine has cores.
+        instance_timeout:
+            How long an instance may take, seconds: one that takes longer is interrupted by a
+            ``TimeoutError`` in the objective, and failed (``on_failure``). Where the exception
+            does not come through, in C code that does not return, a worker process (``n_jobs``)
+            is ended after twice the time and half a minute; this process cannot be. Not with
+            ``executor``. It uses SIGALRM. Default: None, as long as it likes.
         store:
             An :class:`~optuna_robust.InstanceStore`: an instance that is in it is not trained
             again, and trials of workers that died are continued. Default: none.
@@ -252,6 +259,7 @@ class MultiInstanceObjective:
         seed_function: Callable[[int], object] | None = None,
         n_jobs: int = 1,
         executor: Executor | None = None,
+        instance_timeout: float | None = None,
         store: InstanceStore | None = None,
         instances_per_call: int | None = None,
         instance_pruner: BasePruner | None = None,
@@ -264,7 +272,8 @@ class MultiInstanceObjective:
         elif criterion is not None:
             self._criterion = get_criterion(criterion)
         n_values = 1 if self._several is None else len(self._several)
-        self._evaluator = Evaluator(objective, seed_function, n_values)
+        timeout = check_instance_timeout(instance_timeout, executor)
+        self._evaluator = Evaluator(objective, seed_function, n_values, timeout)
         self._n_instances = check_n_instances(n_instances)
         self._returns = None if returns is None else check_returns(returns)
         self._seed = check_count("seed", seed, minimum=0)

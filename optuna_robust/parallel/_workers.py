@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 import hashlib
 import os
 import pickle
@@ -24,6 +25,7 @@ from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
 from optuna_robust.evaluation import programming_error
+from optuna_robust.parallel._overdue import unless_overdue
 from optuna_robust.parallel._together import Together
 from optuna_robust.process import Process
 from optuna_robust.process import this_process
@@ -125,8 +127,11 @@ class LokyWorkers:
 
     def __init__(self, evaluator: Evaluator, n_jobs: int) -> None:
         payload = _pickled(evaluator)
-        self._slots = [_Slot(index, payload) for index in range(n_jobs)]
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._slots = [
+            _Slot(index, payload, self._lock, evaluator.instance_timeout)
+            for index in range(n_jobs)
+        ]
         weakref.finalize(self, _close_all, self._slots)
 
     @property
@@ -262,10 +267,14 @@ def _n_cores() -> int:
 class _Slot:
     """One process, started when it is needed and again when it died."""
 
-    def __init__(self, index: int, payload: bytes) -> None:
+    def __init__(
+        self, index: int, payload: bytes, lock: threading.RLock, limit: float | None
+    ) -> None:
         self._index = index
         self._payload = payload
         self._digest = _digest(payload)
+        self._lock = lock
+        self._limit = limit
         self._executor: Any = None
         self._futures: list[Future[Outcome]] = []
 
@@ -285,8 +294,16 @@ class _Slot:
         except (BrokenExecutor, ShutdownExecutorError):  # it died while it had nothing to do
             self._executor = self._start()
             future = self._executor.submit(_evaluate, self._digest, None, job)
+        if self._limit is not None:
+            future = unless_overdue(future, self._limit, partial(self._end, self._executor))
         self._futures.append(future)
         return future  # type: ignore[no-any-return]
+
+    def _end(self, executor: Any) -> None:
+        """End the process of an executor, unless it is gone."""
+        with self._lock:
+            if self._executor is executor:
+                self.close()
 
     def close(self) -> None:
         """End the process."""

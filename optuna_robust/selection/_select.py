@@ -28,6 +28,7 @@ from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import warn_of_luck
 from optuna_robust.elimination import EliminationRule
+from optuna_robust.evaluation import check_instance_timeout
 from optuna_robust.evaluation import Evaluator
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
@@ -96,6 +97,7 @@ def robust_select(
     seed_function: Callable[[int], object] | None = None,
     n_jobs: int = 1,
     executor: Executor | None = None,
+    instance_timeout: float | None = None,
     store: InstanceStore | None = None,
     instances_per_call: int | None = None,
     study: Study | None = None,
@@ -218,6 +220,9 @@ def robust_select(
             Any :class:`concurrent.futures.Executor` that trains the instances instead; it gets
             ``n_jobs`` at a time. 1: as many as it has workers, or, if it does not tell (Dask's
             does not), as this machine has cores.
+        instance_timeout:
+            How long an instance may take, seconds; then it failed. As in
+            :class:`~optuna_robust.MultiInstanceObjective`. Default: None, as long as it likes.
         store:
             An :class:`~optuna_robust.InstanceStore` that keeps every instance, and knows those
             that were trained before; a selection that was killed goes on from it. Default: none,
@@ -248,7 +253,8 @@ def robust_select(
         RuntimeError: If the objective raised ``TrialPruned`` for every model.
     """
     check_unwrapped(objective)
-    evaluator = Evaluator(objective, seed_function)
+    timeout = check_instance_timeout(instance_timeout, executor)
+    evaluator = Evaluator(objective, seed_function, instance_timeout=timeout)
     reshuffle = bool(reshuffle)
     seed = check_count("seed", seed, minimum=0)
     sources = check_sources(vary)
