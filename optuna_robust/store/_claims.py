@@ -25,6 +25,12 @@ from optuna_robust.store._workers import dead_workers
 
 # Databases limit how many values a statement may name.
 _CHUNK = 200
+# All but what an instance that is asked for has itself.
+_LOOKED_AT = [
+    column
+    for column in instances.c
+    if column.name not in {"experiment_id", "params", "seed", "order_seed", "finished"}
+]
 # Begins the names of values that are compared, beside those that are set.
 _OF = "of_"
 
@@ -52,13 +58,13 @@ def find(connection: sa.Connection, experiment: int, keys: set[Key]) -> dict[Key
     for start in range(0, len(model_keys), _CHUNK):
         for first in range(0, len(numbers), _CHUNK):
             rows = connection.execute(
-                sa.select(instances).where(
+                sa.select(*_LOOKED_AT).where(
                     instances.c.experiment_id == experiment,
                     instances.c.model_key.in_(model_keys[start : start + _CHUNK]),
                     instances.c.number.in_(numbers[first : first + _CHUNK]),
                 )
             )
-            for row in rows:
+            for row in rows.all():
                 key = (row.model_key, row.phase, row.number, row.own)
                 if key in keys:
                     found[key] = row

@@ -136,25 +136,20 @@ def imported_columns(instance: StoredInstance) -> dict[str, Any]:
     }
 
 
-def row_outcome(row: sa.Row[Any]) -> Outcome:
-    """Return what came of a finished instance."""
-    return _outcome(row._mapping)
-
-
-def stored_instance(columns: Mapping[Any, Any], worker: str | None) -> StoredInstance:
-    """Return the instance that has these columns."""
+def stored_instance(row: Any, worker: str | None) -> StoredInstance:
+    """Return the instance that is kept in a row."""
     return StoredInstance(
-        columns["model_key"],
-        json.loads(columns["params"]),
-        columns["phase"],
-        columns["number"],
-        None if columns["own"] < 0 else columns["own"],
-        columns["seed"],
-        columns["order_seed"],
-        columns["state"],
-        None if columns["state"] == RUNNING else _outcome(columns),
-        columns["begun"],
-        columns["finished"],
+        row.model_key,
+        json.loads(row.params),
+        row.phase,
+        row.number,
+        None if row.own < 0 else row.own,
+        row.seed,
+        row.order_seed,
+        row.state,
+        None if row.state == RUNNING else row_outcome(row),
+        row.begun,
+        row.finished,
         worker,
     )
 
@@ -167,25 +162,25 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _outcome(columns: Mapping[Any, Any]) -> Outcome:
-    curve = json.loads(columns["learning_curve"] or "{}")
-    user_attrs = json.loads(columns["user_attrs"] or "{}")
+def row_outcome(row: Any) -> Outcome:
+    """Return what came of a finished instance."""
+    curve, user_attrs = _read(row.learning_curve), _read(row.user_attrs)
     system_attrs = user_attrs.pop(_SYSTEM_ATTRS, {})
     kind = user_attrs.pop(_KIND, None)
     pruner_state = user_attrs.pop(_PRUNER_STATE, {})
     read_params = frozenset(user_attrs.pop(_READ_PARAMS, ()))
     return Outcome(
-        columns["loss"],
-        columns["failure"],
-        columns["state"] in (PRUNED, STOPPED),
-        columns["seconds"],
+        row.loss,
+        row.failure,
+        row.state in (PRUNED, STOPPED),
+        row.seconds,
         {int(step): value for step, value in curve.items()},
         user_attrs,
-        json.loads(columns["constraints"] or "{}"),
-        distributions_from_json(columns["distributions"]),
+        _read(row.constraints),
+        distributions_from_json(row.distributions),
         system_attrs,
         failure_kind=kind,
-        stopped=columns["state"] == STOPPED,
+        stopped=row.state == STOPPED,
         pruner_state=pruner_state,
         read_params=read_params,
     )
@@ -203,6 +198,10 @@ def _with_others(outcome: Outcome) -> dict[str, Any]:
     if outcome.read_params:
         others[_READ_PARAMS] = sorted(outcome.read_params)
     return {**outcome.user_attrs, **others}
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    return json.loads(text) if text else {}
 
 
 def _json(value: Mapping[Any, Any]) -> str | None:

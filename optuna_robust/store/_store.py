@@ -160,7 +160,7 @@ class InstanceStore:
         rows = self._database.run(lambda connection: connection.execute(statement).all())
         return [
             _rows.stored_instance(
-                row._mapping, None if row.pid is None else f"{row.host.split()[0]}:{row.pid}"
+                row, None if row.pid is None else f"{row.host.split()[0]}:{row.pid}"
             )
             for row in rows
         ]
