@@ -6,11 +6,17 @@ from pathlib import Path
 import re
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if "```python" in path.read_text()
+]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -22,8 +28,10 @@ def test_example_runs_to_its_end(path: Path) -> None:
     assert done.stdout.strip()
 
 
-def test_the_readmes_code_runs(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_documents_code_runs(path: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^( *)```python\n(.*?)^\1```", path.read_text(), re.DOTALL | re.MULTILINE)
     assert blocks
-    for block in blocks:
-        subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
+    for _, block in blocks:
+        code = textwrap.dedent(block)
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
