@@ -14,6 +14,7 @@ from benchmarks import overheads
 from benchmarks import publishing
 from benchmarks import sampler_time
 from benchmarks import scale
+from benchmarks import soak
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.search_cost import command as search_cost
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     publishing.add_parser(subparsers)
     sampler_time.add_parser(subparsers)
     scale.add_parser(subparsers)
+    soak.add_parser(subparsers)
     search_cost.add_parser(subparsers)
     selection_cost.add_parser(subparsers)
     error_rate.add_parser(subparsers)
