@@ -9,6 +9,7 @@ import sys
 
 from benchmarks import checked_by_others
 from benchmarks import confirm_levels
+from benchmarks import fuzz
 from benchmarks import levels_of_tests
 from benchmarks import overheads
 from benchmarks import publishing
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calorimeter.add_parser(subparsers)
     checked_by_others.add_parser(subparsers)
     confirm_levels.add_parser(subparsers)
+    fuzz.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)
     publishing.add_parser(subparsers)

@@ -9,6 +9,15 @@ from enum import Enum
 from numbers import Integral
 from numbers import Real
 from typing import Final
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from optuna.study import Study
+
+
+if TYPE_CHECKING:
+    from optuna_robust.store import InstanceStore
 
 
 # What an instance counts as that failed.
@@ -106,6 +115,73 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
         ValueError: If it is none of them.
     """
     allowed = tuple(choices)
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:  # an array would be compared by element
         raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(allowed)}.")
     return str(value)
+
+
+def check_study(study: object) -> None:
+    """Check that something is a study.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(study, Study):
+        raise TypeError(
+            f"study must be an Optuna study, but was {study!r:.200} of type "
+            f"{type(study).__name__}."
+        )
+
+
+def check_store(store: InstanceStore | None) -> InstanceStore | None:
+    """Return the store that the user gave.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    # Not isinstance: that would import SQLAlchemy for those who have no store.
+    if store is not None and not callable(getattr(store, "claim", None)):
+        raise TypeError(
+            "store must be an InstanceStore, such as InstanceStore('sqlite:///robust.db'), but "
+            f"was {store!r}."
+        )
+    return store
+
+
+def check_text(name: str, value: object) -> str | None:
+    """Return ``value`` if it is a string or None.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{name} must be a string, but was {value!r} of type {type(value).__name__}.")
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return ``value`` as a bool.
+
+    Raises:
+        TypeError: If it is neither True nor False.
+    """
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, Integral) and value in {0, 1}):
+        return bool(value)
+    raise TypeError(
+        f"{name} must be True or False, but was {value!r} of type {type(value).__name__}."
+    )
+
+
+def check_numbers(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return ``value`` as an array of floats.
+
+    Raises:
+        TypeError: If it holds anything else than numbers.
+    """
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"{name} must be numbers, or rows of numbers of one length, but was {value!r:.200}: "
+            f"{error}."
+        ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_flag
 from optuna_robust.sampler import RobustnessSampler
 from optuna_robust.trials import n_spent_by
 
@@ -51,7 +52,7 @@ class MaxInstancesCallback:
 
     def __init__(self, n_instances: int, *, count_reused: bool = False) -> None:
         self._n_instances = check_count("n_instances", n_instances, minimum=1)
-        self._count_reused = bool(count_reused)
+        self._count_reused = check_flag("count_reused", count_reused)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Stop the study if the budget is spent; called by ``study.optimize``."""

@@ -237,11 +237,11 @@ def check_sources(vary: Iterable[str]) -> tuple[Source, ...]:
     """
     if isinstance(vary, str) or not isinstance(vary, Iterable):
         raise TypeError(f"vary must be a sequence of names such as ('init',), but was {vary!r}.")
-    chosen: set[Any] = set(vary)
-    unknown = chosen.difference(SOURCES)
+    chosen: tuple[Any, ...] = tuple(vary)
+    unknown = [source for source in chosen if not isinstance(source, str) or source not in SOURCES]
     if unknown:
         raise ValueError(
-            f"vary={tuple(vary)!r} names the unknown source {sorted(map(str, unknown))[0]!r}; "
+            f"vary={chosen!r} names the unknown source {min(map(str, unknown))!r}; "
             f"choose from {', '.join(SOURCES)}."
         )
     return tuple(source for source in SOURCES if source in chosen)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_robust.arguments import check_between
+from optuna_robust.arguments import check_numbers
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
@@ -83,7 +84,7 @@ def bootstrap_interval(
             "the mean, or a spread."
         )
     check_between("confidence", confidence, 0.0, 1.0)
-    values = np.asarray(losses, dtype=np.float64)
+    values = check_numbers("losses", losses)
     if values.ndim != 1:
         raise ValueError(f"losses must be those of one model, but had the shape {values.shape}.")
     values = values[~np.isnan(values)]

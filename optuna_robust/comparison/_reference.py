@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_numbers
 from optuna_robust.comparison._tests import Alternative
 from optuna_robust.comparison._tests import get_test
 from optuna_robust.criteria import FloatArray
@@ -58,8 +59,8 @@ def compare_with_reference(
     """
     chosen = get_test(test)
     check_choice("alternative", alternative, get_args(Alternative))
-    matrix = np.asarray(losses, dtype=np.float64)
-    other = np.asarray(reference, dtype=np.float64)
+    matrix = check_numbers("losses", losses)
+    other = check_numbers("reference", reference)
     if matrix.ndim != 2 or other.ndim != 1:
         raise ValueError(
             "losses must have the shape (n_models, n_instances) and reference (n_instances,), "

@@ -21,6 +21,8 @@ from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
 from optuna_robust.arguments import check_effect
+from optuna_robust.arguments import check_flag
+from optuna_robust.arguments import check_store
 from optuna_robust.arguments import FAILURE_POLICIES
 from optuna_robust.arguments import given
 from optuna_robust.comparison import bootstrap_interval
@@ -61,7 +63,6 @@ from optuna_robust.instance import FIRST_CONFIRMATION
 from optuna_robust.instance import shared_instance
 from optuna_robust.instance import SOURCES
 from optuna_robust.objective import check_unwrapped
-from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import open_pool
 from optuna_robust.progress import seconds_between_updates
@@ -192,8 +193,11 @@ def confirm(
             have, or from a range in which its value is not.
     """
     check_unwrapped(objective)
-    timeout = check_instance_timeout(instance_timeout, executor)
-    evaluator = Evaluator(objective, seed_function, instance_timeout=timeout)
+    evaluator = Evaluator(
+        objective,
+        seed_function,
+        instance_timeout=check_instance_timeout(instance_timeout, executor),
+    )
     search = searched(study_or_result)
     n_models = check_count("n_models", n_models, minimum=1)
     n_instances = check_n_instances(n_instances)
@@ -201,6 +205,8 @@ def confirm(
     check_min_instances(chosen, n_instances)
     warn_of_luck(chosen)
     confidence = check_between("confidence", confidence, 0.0, 1.0)
+    stop_early = check_flag("stop_early", stop_early)
+    show_progress_bar = check_flag("show_progress_bar", show_progress_bar)
     check_effect(given(alpha=alpha), ["alpha"] if stop_early else [], f"{stop_early=}")
     alpha = check_between("alpha", _ALPHA if alpha is None else alpha, 0.0, 1.0)
     if on_failure is None:

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_count
 from optuna_robust.arguments import check_effect
 from optuna_robust.arguments import given
 from optuna_robust.comparison import TESTS
@@ -146,6 +147,7 @@ def get_rule(
         reduction_factor=reduction_factor,
     )
     check_effect(options, taken, f"rule={name!r}")
+    n_instances = check_count("n_instances", n_instances, minimum=1)
     known = {
         "criterion": criterion,
         "n_instances": n_instances,

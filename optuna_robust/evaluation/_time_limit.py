@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-import math
 import signal
 import threading
 import time
@@ -14,6 +13,8 @@ from types import FrameType
 from optuna_robust.arguments import check_between
 
 
+# What timers can hold, seconds: three years.
+_LONGEST = 1e8
 # An objective that catches the exception and goes on gets it again, after so many seconds.
 _AGAIN = 5.0
 
@@ -29,7 +30,7 @@ def check_instance_timeout(
     """
     if instance_timeout is None:
         return None
-    limit = check_between("instance_timeout", instance_timeout, 0.0, math.inf)
+    limit = check_between("instance_timeout", instance_timeout, 0.0, _LONGEST)
     if executor is not None:
         raise ValueError(
             f"instance_timeout={instance_timeout!r} cannot be kept in an executor's workers; use "

@@ -26,6 +26,8 @@ from optuna_robust import trials
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_flag
+from optuna_robust.arguments import check_store
 from optuna_robust.arguments import FAILURE_POLICIES
 from optuna_robust.criteria import check_min_instances
 from optuna_robust.criteria import Criterion
@@ -57,7 +59,6 @@ from optuna_robust.objective._trial_instances import TrialInstances
 from optuna_robust.objective._trial_run import TrialRun
 from optuna_robust.objective._turn import take_turn
 from optuna_robust.parallel import check_instances_per_call
-from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import InProcess
 from optuna_robust.parallel import InstancePool
@@ -280,7 +281,7 @@ class MultiInstanceObjective:
         self._on_failure = check_choice("on_failure", on_failure, FAILURE_POLICIES)
         self._max_failures = check_between("max_failures", max_failures, 0.0, 1.0, closed=True)
         self._vary = check_sources(vary)
-        self._reshuffle = bool(reshuffle)
+        self._reshuffle = check_flag("reshuffle", reshuffle)
         self._report = check_choice("report", report, _REPORTS)
         self._n_jobs = check_workers(n_jobs, executor)
         self._executor = executor

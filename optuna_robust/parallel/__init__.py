@@ -2,7 +2,6 @@
 
 from optuna_robust.parallel._failures import FailurePolicy
 from optuna_robust.parallel._failures import RunFailures
-from optuna_robust.parallel._open import check_store
 from optuna_robust.parallel._open import open_pool
 from optuna_robust.parallel._pool import InstancePool
 from optuna_robust.parallel._together import Together
@@ -29,7 +28,6 @@ __all__ = [
     "Trained",
     "Workers",
     "check_instances_per_call",
-    "check_store",
     "check_workers",
     "is_worker",
     "make_workers",

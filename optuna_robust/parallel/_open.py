@@ -63,18 +63,3 @@ def open_pool(
     # Our own workers end first, so that the pool knows what does not get finished any more.
     with closing(pool), closing(workers):
         yield pool
-
-
-def check_store(store: InstanceStore | None) -> InstanceStore | None:
-    """Return the store that the user gave.
-
-    Raises:
-        TypeError: If it is none.
-    """
-    # Not isinstance: that would import SQLAlchemy for those who have no store.
-    if store is not None and not callable(getattr(store, "claim", None)):
-        raise TypeError(
-            "store must be an InstanceStore, such as InstanceStore('sqlite:///robust.db'), but "
-            f"was {store!r}."
-        )
-    return store

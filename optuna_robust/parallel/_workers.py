@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 import hashlib
+from numbers import Integral
 import os
 import pickle
 import signal
@@ -228,7 +229,7 @@ def check_workers(n_jobs: object, executor: object) -> int:
             "executor must be a concurrent.futures.Executor or have its method submit, but was "
             f"{executor!r}."
         )
-    if n_jobs == -1:
+    if isinstance(n_jobs, Integral) and n_jobs == -1:
         return _n_cores()
     return check_count("n_jobs", n_jobs, minimum=1)
 

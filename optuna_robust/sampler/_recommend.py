@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 
+from optuna_robust.arguments import check_study
 from optuna_robust.criteria import Criterion
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
@@ -122,9 +123,11 @@ def recommend(
         The recommendation.
 
     Raises:
+        TypeError: If it is no study.
         ValueError: If the study has several objectives, no instance, or was searched by a
             callable, which must be given.
     """
+    check_study(study)
     if len(study.directions) > 1:
         raise ValueError(
             f"The study has {len(study.directions)} objectives, so that no model is the best; "

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_flag
 from optuna_robust.evaluation import canonical_value
 from optuna_robust.sampler._search import Search
 from optuna_robust.sampler._target import kept_target
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 # A thread that has nothing to train looks so often whether others' trials have ended, seconds.
 _LOOK_AGAIN = 0.02
+
+# What NumPy's generators of Optuna's samplers take.
+_LARGEST_SEED = 2**32 - 1
 
 
 class RobustnessSampler(BaseSampler):
@@ -130,6 +134,8 @@ class RobustnessSampler(BaseSampler):
                 "the sampler that it was made of."
             )
         self._seed = None if seed is None else check_count("seed", seed, minimum=0)
+        if self._seed is not None and self._seed > _LARGEST_SEED:
+            raise ValueError(f"seed must be at most {_LARGEST_SEED}, but was {seed}.")
         self._base = TPESampler(seed=self._seed) if base_sampler is None else base_sampler
         self._entropy = np.random.SeedSequence(self._seed).entropy
         self._schedule = Schedule(
@@ -137,7 +143,7 @@ class RobustnessSampler(BaseSampler):
             check_count("n_startup_models", n_startup_models, minimum=1),
         )
         self._n_trials = None if n_trials is None else check_count("n_trials", n_trials, minimum=1)
-        self._informed = bool(informed)
+        self._informed = check_flag("informed", informed)
         self._warned: set[str] = set()
         self._forget()
 

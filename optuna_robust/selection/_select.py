@@ -20,6 +20,8 @@ from tqdm.auto import tqdm
 from optuna_robust.arguments import check_between
 from optuna_robust.arguments import check_choice
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_flag
+from optuna_robust.arguments import check_store
 from optuna_robust.arguments import FAILURE_POLICIES
 from optuna_robust.arguments import given
 from optuna_robust.constraints import ComputedConstraints
@@ -40,7 +42,6 @@ from optuna_robust.instance import SOURCES
 from optuna_robust.model_record import ModelRecord
 from optuna_robust.objective import check_unwrapped
 from optuna_robust.parallel import check_instances_per_call
-from optuna_robust.parallel import check_store
 from optuna_robust.parallel import check_workers
 from optuna_robust.parallel import open_pool
 from optuna_robust.progress import seconds_between_updates
@@ -253,9 +254,14 @@ def robust_select(
         RuntimeError: If the objective raised ``TrialPruned`` for every model.
     """
     check_unwrapped(objective)
-    timeout = check_instance_timeout(instance_timeout, executor)
-    evaluator = Evaluator(objective, seed_function, instance_timeout=timeout)
-    reshuffle = bool(reshuffle)
+    evaluator = Evaluator(
+        objective,
+        seed_function,
+        instance_timeout=check_instance_timeout(instance_timeout, executor),
+    )
+    reshuffle = check_flag("reshuffle", reshuffle)
+    check_flag("train_survivors", train_survivors)
+    check_flag("show_progress_bar", show_progress_bar)
     seed = check_count("seed", seed, minimum=0)
     sources = check_sources(vary)
     shared = shared_options(rule, criterion=criterion, n_instances=n_instances, n_select=n_select)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from optuna_robust import trials
+from optuna_robust.arguments import check_study
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criterion_names import column_head
 from optuna_robust.criterion_names import shown_name
@@ -183,7 +184,11 @@ def study_report(study: Study, *, n_trials: int) -> StudyReport:
             Any study.
         n_trials:
             Number of the best trials to report.
+
+    Raises:
+        TypeError: If it is no study.
     """
+    check_study(study)
     everything = study.get_trials(deepcopy=False)
     settings = dict(study.user_attrs.get(trials.SETTINGS, {}))
     continued = trials.continued_numbers(everything)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from optuna.study import Study
 
 from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_store
+from optuna_robust.arguments import check_text
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.learning_curves import learning_curves_of
@@ -107,6 +109,8 @@ def curves_of(
     """
     if direction is not None:
         check_choice("direction", direction, ("minimize", "maximize"))
+    check_text("value_name", value_name)
+    check_store(store)
     if not isinstance(source, (Study, SelectionResult)):
         return _of_values(source, store, criterion, direction or "minimize", value_name)
     if store is None and not isinstance(source, Study):

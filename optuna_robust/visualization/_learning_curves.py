@@ -10,6 +10,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_text
 from optuna_robust.criteria import get_criterion
 from optuna_robust.visualization import _style
 from optuna_robust.visualization._curves import Curves
@@ -104,6 +105,7 @@ def plot_learning_curves(
         ValueError: If an argument has no allowed value.
     """
     check_count("n_models", n_models, minimum=1)
+    check_text("step_name", step_name)
     curves = curves_of(
         source, store=store, criterion=criterion, direction=direction, value_name=value_name
     )

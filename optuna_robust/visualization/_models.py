@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from optuna_robust import trials
+from optuna_robust.arguments import check_text
 from optuna_robust.comparison import value_at
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
@@ -205,11 +206,7 @@ def models_of(
         ValueError: If the criterion is unknown.
     """
     wanted = None if criterion is None else get_criterion(criterion)
-    if loss_name is not None and not isinstance(loss_name, str):
-        raise TypeError(
-            f"loss_name must be a string, but was {loss_name!r} of type "
-            f"{type(loss_name).__name__}."
-        )
+    check_text("loss_name", loss_name)
     if isinstance(source, SelectionResult):
         models = _of_selection(source, wanted, loss_name)
     elif isinstance(source, Study):

@@ -11,6 +11,7 @@ from optuna.study import Study
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_count
+from optuna_robust.arguments import check_text
 from optuna_robust.comparison import bootstrap_interval
 from optuna_robust.confirmation import ConfirmationResult
 from optuna_robust.criteria import CRITERIA
@@ -103,6 +104,7 @@ def plot_optimism(
         ValueError: If ``n_models`` is not positive.
     """
     check_count("n_models", n_models, minimum=1)
+    check_text("loss_name", loss_name)
     if isinstance(source, ConfirmationResult):
         return _get_optimism_plot(_get_optimism_info(source, n_models, "model", loss_name))
     if not isinstance(source, Study):

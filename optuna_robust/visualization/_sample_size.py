@@ -12,6 +12,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from optuna_robust.arguments import check_choice
+from optuna_robust.arguments import check_text
 from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.visualization import _style
@@ -79,6 +80,8 @@ def plot_sample_size(
         ValueError: If the direction is unknown, or a size is not positive.
     """
     check_choice("direction", direction, ("minimize", "maximize"))
+    check_text("loss_name", loss_name)
+    check_text("size_name", size_name)
     return _get_sample_size_plot(
         _get_sample_size_info(
             losses,

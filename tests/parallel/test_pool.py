@@ -20,9 +20,9 @@ import pytest
 
 from optuna_robust import Instance
 from optuna_robust import InstanceStore
+from optuna_robust.arguments import check_store
 from optuna_robust.evaluation import Job
 from optuna_robust.evaluation import Outcome
-from optuna_robust.parallel import check_store
 from optuna_robust.parallel import InProcess
 from optuna_robust.parallel import InstancePool
 from optuna_robust.parallel import Trained
