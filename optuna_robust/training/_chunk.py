@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from optuna_robust.evaluation import global_seed
 from optuna_robust.instance import Instance
+from optuna_robust.training._captured import Captured
+from optuna_robust.training._captured import CapturedNetwork
 from optuna_robust.training._fit import fit
 from optuna_robust.training._fit import Fitted
 from optuna_robust.training._memory import rows_at_once
@@ -25,11 +27,15 @@ def in_chunks(
     instances: Sequence[Instance],
     options: TrainingOptions,
     n_together: int,
+    captured: Captured | None = None,
 ) -> list[Fitted]:
-    """Train instances, so many at a time, on the device of the data."""
+    """Train instances, so many at a time, on the device of the data.
+
+    Those that are trained one at a time take captured steps, if there are some.
+    """
     with float32_precision(parts.device, reduced=options.reduced_precision):
         return [
-            _train(model_factory, parts, instances[start : start + n_together], options)
+            _train(model_factory, parts, instances[start : start + n_together], options, captured)
             for start in range(0, len(instances), n_together)
         ]
 
@@ -39,6 +45,7 @@ def _train(
     parts: Parts,
     instances: Sequence[Instance],
     options: TrainingOptions,
+    captured: Captured | None,
 ) -> Fitted:
     first, dtype = instances[0], parts.dtype
     rows = rows_at_once(
@@ -57,5 +64,8 @@ def _train(
         return fit(together, parts, instances, options, rows_at_once=rows)
     # Random layers draw from global generators; that belongs to the order, not to the weights.
     with global_seed(first.order_seed % 2**31):
-        alone = SingleNetwork(modules[0], options)
+        if captured is None:
+            alone = SingleNetwork(modules[0], options)
+        else:
+            alone = CapturedNetwork(modules[0], options, captured)
         return fit(alone, parts, instances, options, rows_at_once=rows)

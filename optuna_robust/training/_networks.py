@@ -70,12 +70,14 @@ class SingleNetwork:
 
     def step(self, batch: Columns) -> None:
         """Take one optimizer step."""
-        *inputs, target = (column[0] for column in batch)
-        self._module.train()
-        self._optimizer.zero_grad()
-        self._loss(self._module(*inputs), target).backward()
+        self._compute_gradients(tuple(column[0] for column in batch))
         self._optimizer.step()
         self._schedule.end_step()
+
+    def _compute_gradients(self, batch: Columns) -> None:
+        self._module.train()
+        self._optimizer.zero_grad()
+        self._loss(self._module(*batch[:-1]), batch[-1]).backward()
 
     def end_epoch(self, metrics: Tensor | None) -> None:
         """Move the schedule on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
 from typing import Any
 from typing import TypeAlias
 
@@ -34,6 +35,11 @@ class TrainingOptions:
     evaluate_every: int
     patience: int | None
     reduced_precision: bool
+
+    @property
+    def n_steps(self) -> int:
+        """Most steps of an instance."""
+        return self.n_epochs * math.ceil(self.sample_size / self.batch_size)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optuna_robust.instance import Instance
+from optuna_robust.training._captured import Captured
 from optuna_robust.training._chunk import in_chunks
 from optuna_robust.training._fit import Fitted
 from optuna_robust.training._options import ModelFactory
@@ -29,8 +30,9 @@ def in_processes(
     options: TrainingOptions,
     *,
     n_jobs: int,
+    captured: Captured | None,
 ) -> list[Fitted]:
-    """Train each instance by itself, so many at a time.
+    """Train each instance by itself, so many at a time, by captured steps if there are some.
 
     Processes stay for the next call, and end when they have been idle for a while.
 
@@ -39,7 +41,7 @@ def in_processes(
     """
     n_jobs = min(n_jobs, len(instances))
     if n_jobs == 1:  # joblib would train in this process, and leave it with one thread
-        return in_chunks(model_factory, parts, instances, options, 1)
+        return in_chunks(model_factory, parts, instances, options, 1, captured)
     try:
         import joblib  # noqa: PLC0415
     except ImportError as error:
@@ -53,7 +55,7 @@ def in_processes(
         # Copied where it is written to, which nobody does, but PyTorch warns of what cannot be.
         parallel = joblib.Parallel(n_jobs=n_jobs, mmap_mode="c")
         fitted: list[Fitted] = parallel(
-            joblib.delayed(_train_alone)(model_factory, *arrays, instance, options)
+            joblib.delayed(_train_alone)(model_factory, *arrays, instance, options, captured)
             for instance in instances
         )
     return fitted
@@ -65,10 +67,11 @@ def _train_alone(
     validation: _Arrays,
     instance: Instance,
     options: TrainingOptions,
+    captured: Captured | None,
 ) -> Fitted:
     torch.set_num_threads(1)
     parts = Parts(_tensors(population), _tensors(validation))
-    return in_chunks(model_factory, parts, [instance], options, 1)[0]
+    return in_chunks(model_factory, parts, [instance], options, 1, captured)[0]
 
 
 def _tensors(arrays: _Arrays) -> tuple[Tensor, ...]:

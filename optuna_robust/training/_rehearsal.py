@@ -1,4 +1,4 @@
-"""A few steps of two instances, together and alone, before those that count.
+"""A few steps of two instances, together or captured and alone, before those that count.
 
 Networks are made anew for each, by the user's function and in the order of a real training: what
 they share by accident, keep from call to call or draw at random shows as a difference.
@@ -23,6 +23,8 @@ from torch import Tensor
 from optuna_robust.evaluation import global_seed
 from optuna_robust.instance import Instance
 from optuna_robust.training._attributes import difference
+from optuna_robust.training._captured import Captured
+from optuna_robust.training._captured import CapturedNetwork
 from optuna_robust.training._fit import batches
 from optuna_robust.training._fit import samples
 from optuna_robust.training._generators import generator_states
@@ -90,6 +92,10 @@ class _Script:
         """Return the same with fewer steps."""
         return replace(self, batches=self.batches[-n:])
 
+    def of_one(self, row: int) -> list[Columns]:
+        """Return the batches of one instance, with an axis of instances."""
+        return [tuple(column[row : row + 1] for column in batch) for batch in self.batches]
+
     def by_plain_descent(self) -> _Script:
         """Return the same without the user's optimizer and schedule."""
         return replace(
@@ -141,6 +147,29 @@ def rehearse(
     except Exception as error:
         return f"it cannot be compared: {_in_words(error)}"
     return None
+
+
+def rehearse_captured(
+    model_factory: ModelFactory,
+    parts: Parts,
+    pair: tuple[Instance, Instance],
+    options: TrainingOptions,
+) -> Captured | str:
+    """Return captured steps, or why those of two instances are not the same as they take alone.
+
+    Arguments are those of :func:`rehearse`, with data on the CPU.
+    """
+    script = _script(parts, pair, options)
+    try:
+        exact = script.in_float64().by_plain_descent()
+        _check_exactly(*_alone_and_captured(model_factory, pair, exact)[:2])
+        alone, again, captured = _alone_and_captured(model_factory, pair, script)
+        _check_coarsely(alone, again)
+    except _ApartError as apart:
+        return str(apart)
+    except Exception as error:
+        return f"it cannot be captured: {_in_words(error)}"
+    return captured
 
 
 def _script(parts: Parts, pair: Sequence[Instance], options: TrainingOptions) -> _Script:
@@ -206,8 +235,7 @@ def _alone(model_factory: ModelFactory, instance: Instance, row: int, script: _S
         options = script.options
         users = module, options.loss, options.optimizer, options.scheduler
         generators, kept = generator_states(*users), kept_by(*users)
-        own = [tuple(column[row : row + 1] for column in batch) for batch in script.batches]
-        course = _course(SingleNetwork(module, options), own, script)
+        course = _course(SingleNetwork(module, options), script.of_one(row), script)
         if generator_states(*users) != generators:
             raise _ApartError("it draws random numbers")
     other = difference(before, module, "changes when it is made again, or trained")
@@ -221,6 +249,36 @@ def _alone(model_factory: ModelFactory, instance: Instance, row: int, script: _S
             if gradient is None:
                 raise _ApartError(f"the loss does not reach its parameter {name!r}")
     return course
+
+
+def _alone_and_captured(
+    model_factory: ModelFactory, pair: Sequence[Instance], script: _Script
+) -> tuple[list[_Course], _Course, Captured]:
+    rows = range(len(pair))
+    alone = [_alone(model_factory, pair[row], row, script) for row in rows]
+    first = new_network(model_factory, pair[0], script.dtype)
+    batches = [tuple(column[0] for column in batch) for batch in script.batches]
+    captured = Captured.of(first, script.options.loss, batches)
+    again = []
+    for row in rows:
+        module = new_network(model_factory, pair[row], script.dtype)
+        network = CapturedNetwork(module, script.options, captured)
+        again.append(_course(network, script.of_one(row), script))
+    return alone, _joined(again), captured
+
+
+def _joined(courses: Sequence[_Course]) -> _Course:
+    """Return courses of one instance each as one of several."""
+    steps = zip(*(each.gradients for each in courses), strict=True)
+    return _Course(
+        [_cat(step) for step in steps],
+        _cat([each.state for each in courses]),
+        torch.cat([each.predictions for each in courses]),
+    )
+
+
+def _cat(named: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: torch.cat([each[name] for each in named]) for name in named[0]}
 
 
 def _course(networks: Networks, steps: Sequence[Columns], script: _Script) -> _Course:

@@ -17,11 +17,13 @@ from torch import optim
 from optuna_robust.instance import Instance
 from optuna_robust.training._attributes import difference
 from optuna_robust.training._attributes import values_differ
+from optuna_robust.training._captured import Captured
 from optuna_robust.training._options import ModelFactory
 from optuna_robust.training._options import Parts
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._precision import float32_precision
 from optuna_robust.training._rehearsal import rehearse
+from optuna_robust.training._rehearsal import rehearse_captured
 from optuna_robust.training._support import new_network
 from optuna_robust.training._support import new_optimizer
 
@@ -58,6 +60,37 @@ def reason_against(
         options:
             How they are trained.
     """
+    pair = _pair(model_factory, parts, instances, options)
+    if isinstance(pair, str):
+        return pair
+    with float32_precision(parts.device, reduced=options.reduced_precision):
+        return rehearse(model_factory, parts, pair, options)
+
+
+def captured_steps(
+    model_factory: ModelFactory,
+    parts: Parts,
+    instances: Sequence[Instance],
+    options: TrainingOptions,
+) -> Captured | str:
+    """Return the steps of any of these instances, captured, or why they cannot be.
+
+    Arguments are those of :func:`reason_against`, with data on the CPU. It does not depend on how
+    many instances are asked for at a time.
+    """
+    pair = _pair(model_factory, parts, instances, options)
+    if isinstance(pair, str):
+        return pair
+    return rehearse_captured(model_factory, parts, pair, options)
+
+
+def _pair(
+    model_factory: ModelFactory,
+    parts: Parts,
+    instances: Sequence[Instance],
+    options: TrainingOptions,
+) -> tuple[Instance, Instance] | str:
+    """Return two instances to rehearse with, or what is against it at first sight."""
     if len(instances) == 1:
         instances = [instances[0], replace(instances[0], number=instances[0].number + 1)]
     first = new_network(model_factory, instances[0], parts.dtype)
@@ -74,9 +107,7 @@ def reason_against(
             return against
     # Instances with other initial weights show more.
     others = [each for each in instances[1:] if each.seed != instances[0].seed]
-    pair = instances[0], (others or instances[1:])[0]
-    with float32_precision(parts.device, reduced=options.reduced_precision):
-        return rehearse(model_factory, parts, pair, options)
+    return instances[0], (others or instances[1:])[0]
 
 
 def check_alike(modules: Sequence[nn.Module]) -> None:

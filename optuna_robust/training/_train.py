@@ -23,6 +23,7 @@ from optuna_robust.training._arguments import check_instances
 from optuna_robust.training._arguments import check_same_kind
 from optuna_robust.training._arguments import check_sample_size
 from optuna_robust.training._arguments import check_training
+from optuna_robust.training._captured import Captured
 from optuna_robust.training._chunk import in_chunks
 from optuna_robust.training._memory import instances_at_once
 from optuna_robust.training._options import copied
@@ -33,6 +34,7 @@ from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._processes import in_processes
 from optuna_robust.training._result import TrainingResult
 from optuna_robust.training._support import new_network
+from optuna_robust.training._together import captured_steps
 from optuna_robust.training._together import reason_against
 
 
@@ -40,6 +42,8 @@ _logger = logging.getLogger(__name__)
 
 _METHODS = ("auto", "vmap", "processes", "loop")
 _INTERVALS = ("epoch", "step")
+# Steps of an instance that repay capturing one.
+_FEWEST_STEPS = 1000
 
 
 def train_instances(
@@ -208,13 +212,18 @@ def train_instances(
         against = reason_against(model_factory, parts.to(place), chosen, options)
         how = _method_that_can(method, against)
     _log(how, place, len(chosen), against)
+    captured = None
+    if how != "vmap" and place.type == "cpu" and options.n_steps >= _FEWEST_STEPS:
+        captured = _captured(model_factory, parts, chosen, options)
     if how == "processes":
-        fitted = in_processes(model_factory, parts, chosen, options, n_jobs=n_jobs)
+        fitted = in_processes(
+            model_factory, parts, chosen, options, n_jobs=n_jobs, captured=captured
+        )
     else:
         n_together = 1
         if how == "vmap":
             n_together = max_together or instances_at_once(first, population, options, place)
-        fitted = in_chunks(model_factory, parts.to(place), chosen, options, n_together)
+        fitted = in_chunks(model_factory, parts.to(place), chosen, options, n_together, captured)
     return TrainingResult(
         losses=torch.cat([each.losses for each in fitted]).numpy(),
         learning_curves=torch.cat([each.learning_curves for each in fitted]).numpy(),
@@ -265,6 +274,20 @@ def _method_that_can(method: str, against: str | None) -> str:
             "Use method='loop' or 'processes'."
         )
     return "loop"
+
+
+def _captured(
+    model_factory: ModelFactory,
+    parts: Parts,
+    instances: Sequence[Instance],
+    options: TrainingOptions,
+) -> Captured | None:
+    """Return captured steps if these are the same as those that instances take by themselves."""
+    found = captured_steps(model_factory, parts, instances, options)
+    if isinstance(found, Captured):
+        return found
+    _logger.info("steps are not captured, since %s", found)
+    return None
 
 
 def _log(how: str, device: torch.device, n: int, against: str | None) -> None:
