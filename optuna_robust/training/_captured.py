@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from io import BytesIO
 from typing import cast
 from typing import TypeAlias
 import warnings
@@ -19,6 +21,7 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.func import functional_call
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from optuna_robust.training._convolutions import Convolutions
@@ -35,28 +38,34 @@ _Shapes: TypeAlias = tuple[torch.Size, ...]
 _LINE = 32
 
 
-@dataclass(frozen=True)
 class Captured:
-    """Training steps of any instance of a model, by the shapes of a batch."""
+    """Training steps of any instance of a model, which processes can be sent.
 
-    steps: dict[_Shapes, _Step]
+    Args:
+        module:
+            A network, on the CPU. It is called, with tensors that have no numbers: a function that
+            looks at some raises.
+        loss:
+            The user's.
+        batches:
+            Batches of one instance, of all shapes that there are.
+    """
 
-    @classmethod
-    def of(cls, module: nn.Module, loss: Loss, batches: Iterable[Columns]) -> Captured:
-        """Return what a network and a loss do with batches of these shapes.
-
-        Args:
-            module:
-                A network, on the CPU. It is called, with tensors that have no numbers: a function
-                that looks at some raises.
-            loss:
-                The user's.
-            batches:
-                Batches of one instance.
-        """
+    def __init__(self, module: nn.Module, loss: Loss, batches: Iterable[Columns]) -> None:
         module.train()
         by_shapes = {_shapes(batch): batch for batch in batches}
-        return cls({key: _taken_down(module, loss, batch) for key, batch in by_shapes.items()})
+        self._steps = {key: _taken_down(module, loss, batch) for key, batch in by_shapes.items()}
+
+    def step_for(self, batch: Columns) -> _Step | None:
+        """Return the step for batches of this shape; None if there is none."""
+        return self._steps.get(_shapes(batch))
+
+    def __getstate__(self) -> dict[_Shapes, bytes]:
+        return {key: _as_bytes(step) for key, step in self._steps.items()}
+
+    def __setstate__(self, state: dict[_Shapes, bytes]) -> None:
+        with _quietly():
+            self._steps = {key: torch.jit.load(BytesIO(step)) for key, step in state.items()}
 
 
 def _shapes(batch: Columns) -> _Shapes:
@@ -76,8 +85,33 @@ def _taken_down(module: nn.Module, loss: Loss, batch: Columns) -> _Step:
         return torch.autograd.grad(value, leaves)
 
     trace = make_fx(gradients, decomposition_table=Convolutions().table(), tracing_mode="fake")
-    state = [each.detach().clone() for each in (*module.parameters(), *module.buffers())]
-    return cast(_Step, trace(*state, *batch))
+    tensors = [each.detach().clone() for each in (*module.parameters(), *module.buffers(), *batch)]
+    return _in_torchscript(trace(*tensors))
+
+
+def _in_torchscript(operations: GraphModule) -> _Step:
+    """Return operations that are not called by Python, which takes a quarter of a small step."""
+    for node in operations.graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload):
+            node.target = node.target.overloadpacket  # TorchScript goes by the arguments
+    operations.recompile()
+    with _quietly():
+        return cast(_Step, torch.jit.script(operations))
+
+
+def _as_bytes(step: _Step) -> bytes:
+    file = BytesIO()
+    with _quietly():
+        torch.jit.save(step, file)
+    return file.getvalue()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Let PyTorch not advise what has no effect on these operations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class CapturedNetwork(SingleNetwork):
@@ -101,36 +135,21 @@ class CapturedNetwork(SingleNetwork):
         super().__init__(module, options)
         for group in self._optimizer.param_groups:
             group["params"] = [_as_one(group["params"])]
-        self._steps = captured.steps
-        self._fast: dict[_Shapes, _Step] = {}
+        self._captured = captured
         self._state = [each.detach() for each in (*module.parameters(), *module.buffers())]
         self._gradients = [cast(Tensor, each.grad) for each in module.parameters()]
 
     def _compute_gradients(self, batch: Columns) -> None:
-        shapes = _shapes(batch)
-        if shapes not in self._steps:
+        step = self._captured.step_for(batch)
+        if step is None:
             self._module.train()
             self._optimizer.zero_grad(set_to_none=False)
             self._loss(self._module(*batch[:-1]), batch[-1]).backward()
             return
         with torch.inference_mode():
-            tensors = (*self._state, *batch)
-            if shapes not in self._fast:
-                self._fast[shapes] = _in_torchscript(self._steps[shapes], tensors)
-            gradients = self._fast[shapes](*tensors)
+            gradients = step(*self._state, *batch)
             for own, new in zip(self._gradients, gradients, strict=True):
                 own.copy_(new)
-
-
-def _in_torchscript(step: _Step, tensors: Columns) -> _Step:
-    """Return the same operations, whose calls take Python a quarter of a small network's step."""
-    examples = tuple(each.clone() for each in tensors)  # a step changes buffers
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return cast(_Step, torch.jit.trace(step, examples, check_trace=False))
-    except Exception:  # not every Python has it, nor has it every operation
-        return step
 
 
 def _as_one(parameters: Sequence[nn.Parameter]) -> nn.Parameter:

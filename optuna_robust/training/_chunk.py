@@ -27,6 +27,7 @@ def in_chunks(
     instances: Sequence[Instance],
     options: TrainingOptions,
     n_together: int,
+    *,
     captured: Captured | None = None,
 ) -> list[Fitted]:
     """Train instances, so many at a time, on the device of the data.
@@ -64,8 +65,9 @@ def _train(
         return fit(together, parts, instances, options, rows_at_once=rows)
     # Random layers draw from global generators; that belongs to the order, not to the weights.
     with global_seed(first.order_seed % 2**31):
-        if captured is None:
-            alone = SingleNetwork(modules[0], options)
-        else:
-            alone = CapturedNetwork(modules[0], options, captured)
+        alone = (
+            SingleNetwork(modules[0], options)
+            if captured is None
+            else CapturedNetwork(modules[0], options, captured)
+        )
         return fit(alone, parts, instances, options, rows_at_once=rows)

@@ -67,7 +67,7 @@ class Convolutions:
         }
 
     def _forward(self, image: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Any:
-        kernel = _kernel(image, weight, *how)
+        kernel = _kernel(image, weight, how)
         if kernel is None:
             return NotImplemented
         found = self._matrix(image, kernel) @ _rows(weight).t()
@@ -84,7 +84,7 @@ class Convolutions:
         *how: Any,
     ) -> Any:
         *moves, (for_image, for_weight, for_bias) = how
-        kernel = _kernel(image, weight, *moves)
+        kernel = _kernel(image, weight, moves)
         if kernel is None:
             return NotImplemented
         own = gradient.permute(0, 2, 3, 1).reshape(-1, len(weight))
@@ -103,17 +103,9 @@ class Convolutions:
         return self._matrices[key][1]
 
 
-def _kernel(
-    image: Tensor,
-    weight: Tensor,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    is_transposed: bool,
-    padding_of_output: object,
-    n_groups: int,
-) -> _Kernel | None:
+def _kernel(image: Tensor, weight: Tensor, how: Sequence[Any]) -> _Kernel | None:
     """Return how a filter moves; None if the convolution stays as it is."""
+    stride, padding, dilation, is_transposed, _, n_groups = how
     if image.ndim != 4 or is_transposed or n_groups != 1:
         return None
     moves = tuple(tuple(each) for each in (stride, padding, dilation))

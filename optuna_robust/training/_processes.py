@@ -41,7 +41,7 @@ def in_processes(
     """
     n_jobs = min(n_jobs, len(instances))
     if n_jobs == 1:  # joblib would train in this process, and leave it with one thread
-        return in_chunks(model_factory, parts, instances, options, 1, captured)
+        return in_chunks(model_factory, parts, instances, options, 1, captured=captured)
     try:
         import joblib  # noqa: PLC0415
     except ImportError as error:
@@ -55,7 +55,9 @@ def in_processes(
         # Copied where it is written to, which nobody does, but PyTorch warns of what cannot be.
         parallel = joblib.Parallel(n_jobs=n_jobs, mmap_mode="c")
         fitted: list[Fitted] = parallel(
-            joblib.delayed(_train_alone)(model_factory, *arrays, instance, options, captured)
+            joblib.delayed(_train_alone)(
+                model_factory, *arrays, instance, options, captured=captured
+            )
             for instance in instances
         )
     return fitted
@@ -67,11 +69,12 @@ def _train_alone(
     validation: _Arrays,
     instance: Instance,
     options: TrainingOptions,
+    *,
     captured: Captured | None,
 ) -> Fitted:
     torch.set_num_threads(1)
     parts = Parts(_tensors(population), _tensors(validation))
-    return in_chunks(model_factory, parts, [instance], options, 1, captured)[0]
+    return in_chunks(model_factory, parts, [instance], options, 1, captured=captured)[0]
 
 
 def _tensors(arrays: _Arrays) -> tuple[Tensor, ...]:

@@ -258,7 +258,7 @@ def _alone_and_captured(
     alone = [_alone(model_factory, pair[row], row, script) for row in rows]
     first = new_network(model_factory, pair[0], script.dtype)
     batches = [tuple(column[0] for column in batch) for batch in script.batches]
-    captured = Captured.of(first, script.options.loss, batches)
+    captured = Captured(first, script.options.loss, batches)
     again = []
     for row in rows:
         module = new_network(model_factory, pair[row], script.dtype)

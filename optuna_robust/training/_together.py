@@ -7,6 +7,7 @@ alone, and what seems to be the same is tried.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -81,6 +82,8 @@ def captured_steps(
     pair = _pair(model_factory, parts, instances, options)
     if isinstance(pair, str):
         return pair
+    if _has_hooks(new_network(model_factory, pair[0], parts.dtype)):
+        return "its layers have hooks, which would not be called"
     return rehearse_captured(model_factory, parts, pair, options)
 
 
@@ -149,6 +152,15 @@ def _reason_against_parameters(module: nn.Module) -> str | None:
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
             return f"its parameter {name!r} has hooks, which would not be called"
     return None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return any(
+        value
+        for layer in module.modules()
+        for name, value in vars(layer).items()
+        if name.endswith("_hooks") and isinstance(value, Mapping)
+    )
 
 
 def _reason_against_pair(first: nn.Module, other: nn.Module) -> str | None:

@@ -67,6 +67,7 @@ def train_instances(
     device: str | torch.device | None = None,
     max_together: int | None = None,
     reduced_precision: bool = False,
+    capture: bool = True,
 ) -> TrainingResult:
     """Train several instances of a model, each as it would be trained alone.
 
@@ -95,6 +96,13 @@ def train_instances(
     schedule that keeps something or draws, or an optimizer that does not treat every number on its
     own (Adagrad, LBFGS, Muon, Adafactor) or has hooks. ``"auto"`` trains them one after the other
     on a GPU, and ``reason_alone`` of the result says why.
+
+    **Captured.** On a CPU, a small network spends much of a step beside its numbers. From 1000
+    steps on, the operations of a step are taken down once, and called one after the other; small
+    convolutions become products of matrices, and the optimizer gets all parameters of a group as
+    one. A few steps show before that these are the same, as above; what cannot be trained together
+    is hardly ever captured, nor are networks with hooks, and these are trained as always. Networks
+    and losses are not called in captured steps: what they print or log is missing.
 
     Networks are converted to the type of the data's first floating-point tensor. One that is
     trained alone holds a lock, since random layers draw from global generators: threads take
@@ -171,6 +179,9 @@ def train_instances(
             is free can hold, by an estimate.
         reduced_precision:
             Let a GPU use TF32, which is faster. By default float32 is float32.
+        capture:
+            Let instances take captured steps, as above, where they are trained on a CPU in
+            processes or one after the other. False: call the network and the loss in every step.
 
     Returns:
         Losses, learning curves and trained networks.
@@ -213,7 +224,7 @@ def train_instances(
         how = _method_that_can(method, against)
     _log(how, place, len(chosen), against)
     captured = None
-    if how != "vmap" and place.type == "cpu" and options.n_steps >= _FEWEST_STEPS:
+    if capture and how != "vmap" and place.type == "cpu" and options.n_steps >= _FEWEST_STEPS:
         captured = _captured(model_factory, parts, chosen, options)
     if how == "processes":
         fitted = in_processes(
@@ -223,7 +234,9 @@ def train_instances(
         n_together = 1
         if how == "vmap":
             n_together = max_together or instances_at_once(first, population, options, place)
-        fitted = in_chunks(model_factory, parts.to(place), chosen, options, n_together, captured)
+        fitted = in_chunks(
+            model_factory, parts.to(place), chosen, options, n_together, captured=captured
+        )
     return TrainingResult(
         losses=torch.cat([each.losses for each in fitted]).numpy(),
         learning_curves=torch.cat([each.learning_curves for each in fitted]).numpy(),
