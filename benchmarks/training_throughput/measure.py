@@ -183,7 +183,8 @@ def _seconds(way: Way) -> tuple[float, float]:
 def _cpu_seconds() -> float:
     own = psutil.Process()
     processes = [own, *own.children(recursive=True)]
-    return sum(times.user + times.system for times in (each.cpu_times() for each in processes))
+    times = [each.cpu_times() for each in processes]
+    return float(sum(each.user + each.system for each in times))
 
 
 def _instances(n: int) -> list[Instance]:
