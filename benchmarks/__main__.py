@@ -17,6 +17,7 @@ from benchmarks import sampler_time
 from benchmarks import scale
 from benchmarks import soak
 from benchmarks.calorimeter import command as calorimeter
+from benchmarks.cifar10 import command as cifar10
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.search_cost import command as search_cost
 from benchmarks.selection_cost import command as selection_cost
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(required=True, metavar="measurement")
     calorimeter.add_parser(subparsers)
     checked_by_others.add_parser(subparsers)
+    cifar10.add_parser(subparsers)
     confirm_levels.add_parser(subparsers)
     fuzz.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)

@@ -56,7 +56,7 @@ def circumstances(
         **versions,
         "preset": setting.preset,
         "schedule": setting.schedule,
-        "data": "" if setting.events is None else fingerprints.of_files([setting.events]),
+        "data": fingerprints.of_files(setting.files) if setting.files else "",
         "code of trainings": fingerprints.of_code(
             *_TRAINING_CODE, card.loader.split(":")[0], *card.code
         ),

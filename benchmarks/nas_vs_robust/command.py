@@ -19,6 +19,7 @@ from typing import Any
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.cifar10.simulated import simulated_images
 from benchmarks.nas_vs_robust import files
 from benchmarks.nas_vs_robust.archive import Archive
 from benchmarks.nas_vs_robust.circumstances import circumstances
@@ -149,6 +150,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "default: constant",
     )
     parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="cifar10: of CIFAR-10's binary version; default: images are simulated into OUT",
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder; default: %(default)s"
     )
     parser.set_defaults(run=lambda args, command: _run(parser, args, command))
@@ -238,9 +245,12 @@ def _chosen(
             )
     if args.budgets and args.trainings:
         parser.error("--budgets is in place of --trainings")
-    for option in ("events", "dataset", "schedule"):
-        if card.n_events is None and getattr(args, option) is not None:
-            parser.error(f"--{option} goes with energy and position, but --task was {args.task}")
+    for option in ("events", "dataset", "schedule", "data"):
+        if option not in card.options and getattr(args, option) is not None:
+            tasks = [name for name, each in TASKS.items() if option in each.options]
+            parser.error(f"--{option} goes with {' and '.join(tasks)}, but --task was {args.task}")
+    if "data" in card.options and args.data is None and args.preset not in card.n_simulated:
+        parser.error(f"--preset {args.preset} of {args.task} needs --data FOLDER")
     if args.events is not None and args.dataset is not None:
         parser.error("--dataset is what is simulated; with --events nothing is")
     sizes = tuple(sorted(set(args.sample_sizes or card.sample_sizes[args.preset])))
@@ -281,7 +291,7 @@ def _open(
         check_store(bench, plan)
         return bench, archive, settings
     except OSError as error:
-        parser.error(f"--out {args.out} cannot be written, or --events not read: {error}")
+        parser.error(f"--out {args.out} cannot be written, or the data not read: {error}")
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
         parser.error(f"{path} is not a database of Optuna studies: {reason}")
@@ -290,10 +300,12 @@ def _open(
 
 
 def _setting(args: argparse.Namespace, card: TaskCard) -> Setting:
-    events = args.events
-    if card.n_events is not None and events is None:
+    events, images = args.events, args.data
+    if "events" in card.options and events is None:
         from benchmarks.calorimeter.simulated_file import simulated_events  # noqa: PLC0415
 
-        n = card.n_events[args.preset]
+        n = card.n_simulated[args.preset]
         events = simulated_events(args.out, args.dataset or "B", n, n_jobs=_n_cores())
-    return Setting(args.preset, events, args.schedule or "constant")
+    if "data" in card.options and images is None:
+        images = simulated_images(args.out, card.n_simulated[args.preset])
+    return Setting(args.preset, events, images, args.schedule or "constant")

@@ -59,13 +59,22 @@ class Setting:
             How large it is.
         events:
             File of events, for tasks that take one.
+        images:
+            Folder of CIFAR-10's binary version, for the task that takes one.
         schedule:
             Of the networks' learning rates, for tasks that have some.
     """
 
     preset: Preset = "quick"
     events: Path | None = None
+    images: Path | None = None
     schedule: str = "constant"
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of data that losses depend on."""
+        events = [] if self.events is None else [self.events]
+        return events if self.images is None else [*events, *sorted(self.images.glob("*.bin"))]
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,10 @@ class TaskCard:
             trained with all.
         rows:
             Names of models that winners are compared with, by preset.
-        n_events:
-            By preset, how many events to simulate where no file is given; None: it takes none.
+        options:
+            Of the command line that it takes, beside those that all tasks do.
+        n_simulated:
+            By preset, how many events, or images of a file, to simulate where none are given.
         code:
             Packages that losses depend on, beside the loader's module.
     """
@@ -99,7 +110,8 @@ class TaskCard:
     packages: tuple[str, ...]
     sample_sizes: Mapping[Preset, tuple[int, ...]]
     rows: Mapping[Preset, tuple[str, ...]] = field(default_factory=dict)
-    n_events: Mapping[Preset, int] | None = None
+    options: tuple[str, ...] = ()
+    n_simulated: Mapping[Preset, int] = field(default_factory=dict)
     code: tuple[str, ...] = ()
 
     def load(self, *, seed: int, setting: Setting) -> Task:
@@ -129,7 +141,8 @@ def _calorimeter(loader: str, loss: str, networks: tuple[str, ...]) -> TaskCard:
             "paper": (8000, 16_000, 24_000, 32_000),
         },
         rows={"quick": (networks[0], "parametric"), "standard": rows, "paper": rows},
-        n_events={"quick": 12_000, "standard": 20_000, "paper": 500_000},
+        options=("events", "dataset", "schedule"),
+        n_simulated={"quick": 12_000, "standard": 20_000, "paper": 500_000},
         code=("benchmarks.calorimeter",),
     )
 
@@ -158,6 +171,25 @@ TASKS: dict[str, TaskCard] = {
         loss="minus the mean return",
         packages=("torch", "gymnasium"),
         sample_sizes={"quick": (10_000,), "standard": (10_000,), "paper": (10_000, 20_000)},
+    ),
+    "cifar10": TaskCard(
+        loader="benchmarks.tasks.cifar10:load",
+        about=(
+            "CIFAR-10 from a folder, or simulated images of ten shapes where none is given, and "
+            "variants of ResNet-18 that differ in batch size, learning rate and regularisation"
+        ),
+        loss="classification error in %",
+        packages=("torch",),
+        sample_sizes={"quick": (100,), "standard": (500,), "paper": (10_000, 20_000, 30_000)},
+        options=("data",),
+        # As many as CIFAR-10 has would prove nothing.
+        n_simulated={"quick": 200, "standard": 1000},
+        code=(
+            "benchmarks.cifar10.binary",
+            "benchmarks.cifar10.network",
+            "benchmarks.cifar10.training",
+            "benchmarks.cifar10.variants",
+        ),
     ),
     "edge": TaskCard(
         loader="benchmarks.tasks.edge:load",
