@@ -176,16 +176,20 @@ def _check_checksums(folder: Path) -> None:
     for list_name, algorithm in _CHECKSUMS.items():
         if (folder / list_name).is_file():
             listed = _listed(folder / list_name)
+            unlisted = [name for name in FILES if name not in listed]
+            if unlisted:
+                raise ValueError(f"{folder / list_name} has no checksum of {unlisted[0]}.")
             for name in FILES:
-                if name not in listed:
-                    raise ValueError(f"{folder / list_name} has no checksum of {name}.")
-                with (folder / name).open("rb") as file:
-                    actual = hashlib.file_digest(file, algorithm).hexdigest()
-                if actual != listed[name]:
-                    raise ValueError(
-                        f"{folder / name} has the {algorithm} checksum {actual}, but {list_name} "
-                        f"says {listed[name]}."
-                    )
+                _check_checksum(folder / name, algorithm, listed[name], list_name)
+
+
+def _check_checksum(path: Path, algorithm: str, expected: str, list_name: str) -> None:
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, algorithm).hexdigest()
+    if actual != expected:
+        raise ValueError(
+            f"{path} has the {algorithm} checksum {actual}, but {list_name} says {expected}."
+        )
 
 
 def _listed(path: Path) -> dict[str, str]:
