@@ -1,4 +1,7 @@
-"""Checks of arguments, with the errors that users read."""
+"""Checks of arguments, with the errors that users read.
+
+The command line imports this before it knows what to do: nothing heavy is imported with it.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,11 @@ from numbers import Real
 from typing import Final
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-from optuna.study import Study
-
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from optuna_robust.store import InstanceStore
 
 
@@ -126,6 +128,8 @@ def check_study(study: object) -> None:
     Raises:
         TypeError: If it is none.
     """
+    from optuna.study import Study  # noqa: PLC0415
+
     if not isinstance(study, Study):
         raise TypeError(
             f"study must be an Optuna study, but was {study!r:.200} of type "
@@ -165,6 +169,8 @@ def check_flag(name: str, value: object) -> bool:
     Raises:
         TypeError: If it is neither True nor False.
     """
+    import numpy as np  # noqa: PLC0415
+
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, Integral) and value in {0, 1}):
         return bool(value)
     raise TypeError(
@@ -178,6 +184,8 @@ def check_numbers(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises:
         TypeError: If it holds anything else than numbers.
     """
+    import numpy as np  # noqa: PLC0415
+
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:

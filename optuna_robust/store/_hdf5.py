@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from typing import get_args
 
@@ -190,7 +191,7 @@ def _instance(columns: Mapping[str, list[Any]], row: int) -> StoredInstance:
             _check_json(name, values)
         for name in ("loss", "finished"):
             values[name] = None if math.isnan(values[name]) else values[name]
-        found = _rows.stored_instance(values, None)
+        found = _rows.stored_instance(SimpleNamespace(**values), None)
         if _rows.imported_columns(found)["state"] != found.state:
             raise ValueError(f"it is {found.state}, with the failure {values['failure']!r}")
     except KeyError as error:
