@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from benchmarks.calorimeter import study_command
+from benchmarks.calorimeter.events import POSITIONS
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.simulated_file import simulate_to_file
 from benchmarks.calorimeter.simulation import simulate
@@ -55,6 +56,12 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes; default: as many as cores"
     )
+    parser.add_argument(
+        "--position",
+        choices=POSITIONS,
+        default="face",
+        help="where x and y are: front face, or centre of the shower; default: %(default)s",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HDF5 file")
     parser.set_defaults(run=lambda args, command: _simulate(parser, args))
 
@@ -94,11 +101,12 @@ def _simulate(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
             args.events,
             seed=args.seed,
             n_jobs=args.jobs or os.cpu_count() or 1,
+            position=args.position,
         )
     except KeyboardInterrupt:
         print(f"Stopped. {args.out} was not written.")
         return 130
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"--out {args.out} cannot be written: {error}")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
+from typing import Literal
 from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,11 @@ UNITS = {
     "theta_x": "rad",
     "theta_y": "rad",
 }
+
+# Where x and y are: at the calorimeter's front face, or where the photon's axis has the centre of
+# showers of its energy.
+Position: TypeAlias = Literal["face", "centre"]
+POSITIONS: tuple[Position, ...] = get_args(Position)
 
 
 class EventSource(Protocol):
@@ -47,8 +55,7 @@ class Events:
         energy:
             Of the photon, GeV.
         x:
-            Where the photon hits the calorimeter's front face, from the centre of the central
-            cell, cm.
+            Where the photon is at ``position``, from the centre of the central cell, cm.
         y:
             The same for y.
         theta_x:
@@ -57,6 +64,9 @@ class Events:
             Angle of the photon in the y-z plane, rad.
         cell_size:
             Side of a cell, cm.
+        position:
+            Where x and y are: ``"face"``, where the photon hits the calorimeter's front face, or
+            ``"centre"``, where its line is at the mean depth of showers of its energy.
     """
 
     cells: npt.NDArray[np.float32]
@@ -66,6 +76,7 @@ class Events:
     theta_x: npt.NDArray[np.float32]
     theta_y: npt.NDArray[np.float32]
     cell_size: float
+    position: Position = "face"
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -86,16 +97,26 @@ class Events:
             cells=self.cells[chosen],
             **{name: getattr(self, name)[chosen] for name in COLUMNS},
             cell_size=self.cell_size,
+            position=self.position,
         )
 
 
 def concatenate(parts: Iterable[Events]) -> Events:
-    """Return events of several parts as one; there must be one at least."""
+    """Return events of several parts as one; there must be one at least.
+
+    Raises:
+        ValueError: If parts differ in the size of cells, or in where positions are.
+    """
     every = list(parts)
+    for name in ("cell_size", "position"):
+        values = {getattr(part, name) for part in every}
+        if len(values) > 1:
+            raise ValueError(f"All parts must have the same {name}, but have {sorted(values)}.")
     return Events(
         cells=np.concatenate([part.cells for part in every]),
         **{name: np.concatenate([getattr(part, name) for part in every]) for name in COLUMNS},
         cell_size=every[0].cell_size,
+        position=every[0].position,
     )
 
 

@@ -7,6 +7,7 @@ Attributes of the root, in which texts are strings of variable length, h5py's de
 
 - ``format`` is "calorimeter events" and ``format_version`` is 1;
 - ``cell_size`` is the side of a cell in cm;
+- ``position`` says where x and y are: "face" or "centre"; without it, they are at the face;
 - ``dataset``, ``seed`` and ``constants`` (JSON) say where the events come from. A file of another
   origin need not have them.
 
@@ -35,6 +36,8 @@ import numpy.typing as npt
 
 from benchmarks.calorimeter.events import check_rows
 from benchmarks.calorimeter.events import Events
+from benchmarks.calorimeter.events import Position
+from benchmarks.calorimeter.events import POSITIONS
 from benchmarks.calorimeter.events import UNITS
 from benchmarks.calorimeter.setting import N_SIDE
 from optuna_robust.hdf5_files import open_hdf5
@@ -55,6 +58,7 @@ def write_events(
     n: int,
     cell_size: float,
     about: dict[str, Any],
+    position: Position = "face",
     on_written: Callable[[int], object] = lambda n_rows: None,
 ) -> None:
     """Write events; a file that is there is replaced when the new one is complete.
@@ -70,15 +74,18 @@ def write_events(
             Side of a cell, cm.
         about:
             ``dataset``, ``seed`` and ``constants`` (plain JSON).
+        position:
+            Where x and y of all parts are.
         on_written:
             Called with the number of rows of each part that was written.
 
     Raises:
         ImportError: If h5py is not installed.
-        ValueError: If the parts do not hold n events.
+        ValueError: If the parts do not hold n events, or have positions elsewhere.
     """
     with writing_hdf5(path, FORMAT) as file:
         file.attrs["cell_size"] = cell_size
+        file.attrs["position"] = position
         file.attrs["dataset"] = about["dataset"]
         file.attrs["seed"] = about["seed"]
         file.attrs["constants"] = json.dumps(about["constants"])
@@ -96,6 +103,11 @@ def write_events(
             ).attrs["units"] = units
         written = 0
         for events in parts:
+            if events.position != position:
+                raise ValueError(
+                    f"Positions of all parts must be at the {position}, but those of one are at "
+                    f"the {events.position}."
+                )
             end = written + len(events)
             if end > n:
                 raise ValueError(f"There should be {n} events, but the parts hold more.")
@@ -140,6 +152,7 @@ class EventsFile:
                 raise ValueError(f"{str(path)!r} cannot be used:\n{every}")
             self._n = len(file["energy"])
             self._cell_size = float(file.attrs["cell_size"])
+            self._position: Position = file.attrs.get("position", "face")
             self._attributes = {
                 name: file.attrs.get(name) for name in ("dataset", "seed", "constants")
             }
@@ -151,6 +164,11 @@ class EventsFile:
     def cell_size(self) -> float:
         """Side of a cell, cm."""
         return self._cell_size
+
+    @property
+    def position(self) -> Position:
+        """Where x and y are."""
+        return self._position
 
     @property
     def about(self) -> dict[str, Any]:
@@ -178,7 +196,7 @@ class EventsFile:
         ordered, places = np.unique(chosen, return_inverse=True)
         with open_hdf5(self._path, FORMAT) as file:
             found = {name: _read_sorted(file[name], ordered)[places] for name in UNITS}
-        return Events(**found, cell_size=self._cell_size)
+        return Events(**found, cell_size=self._cell_size, position=self._position)
 
 
 def _read_sorted(dataset: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -204,6 +222,9 @@ def _defects_of_schema(file: Any) -> Iterator[str]:
         cell_size = float(cell_size)
     if not isinstance(cell_size, float) or not 0.0 < cell_size < math.inf:
         yield f"the attribute 'cell_size' must be a positive number of cm, but is {cell_size!r}"
+    position = file.attrs.get("position", "face")
+    if not isinstance(position, str) or position not in POSITIONS:
+        yield f"the attribute 'position' must be one of {POSITIONS}, but is {position!r}"
     if not isinstance(file.attrs.get("seed", 0), Integral):
         yield f"the attribute 'seed' must be an integer, but is {file.attrs['seed']!r}"
     yield from _defects_of_constants(file.attrs.get("constants", "{}"))

@@ -9,13 +9,17 @@ set so that these figures come out, see ``facts.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
+from benchmarks.calorimeter.events import Position
+from benchmarks.calorimeter.events import POSITIONS
 from benchmarks.calorimeter.photons import FallingSpectrum
 from benchmarks.calorimeter.photons import FlatSpectrum
 from benchmarks.calorimeter.photons import Spectrum
 from benchmarks.calorimeter.photons import TransverseMomentum
 from benchmarks.calorimeter.stack import SHASHLIK
 from benchmarks.calorimeter.stack import Stack
+from optuna_robust.arguments import check_choice
 
 
 N_SIDE = 15
@@ -62,6 +66,12 @@ class Setting:
             Standard deviation of a cell's noise, GeV.
         pile_up:
             Photons beside the one that is measured; None: none.
+        position:
+            Where x and y are: ``"face"`` or ``"centre"``, see
+            :class:`~benchmarks.calorimeter.events.Events`.
+
+    Raises:
+        ValueError: If there is no such position.
     """
 
     spectrum: Spectrum
@@ -73,6 +83,10 @@ class Setting:
     constant_term: float
     cell_noise: float
     pile_up: PileUp | None
+    position: Position = "face"
+
+    def __post_init__(self) -> None:
+        check_choice("position", self.position, POSITIONS)
 
 
 # LHCb's modules are squares of 12.12 cm, read out by fibres at a pitch of 1.01 cm (JINST 3 (2008)
@@ -121,3 +135,30 @@ DATASETS: dict[str, Setting] = {
         pile_up=PileUp(density=0.0003, energy=0.1),
     ),
 }
+
+
+def setting_of(dataset: str, position: Position = "face") -> Setting:
+    """Return the setting of a data set, with positions where they are wanted.
+
+    Args:
+        dataset:
+            ``"A"`` or ``"B"``.
+        position:
+            ``"face"`` or ``"centre"``.
+
+    Raises:
+        ValueError: If there is no such data set or position, or if both positions are the same.
+
+    Example:
+        >>> from benchmarks.calorimeter.setting import setting_of
+        >>> setting_of("B", "centre").position
+        'centre'
+    """
+    check_choice("dataset", dataset, DATASETS)
+    setting = replace(DATASETS[dataset], position=position)
+    if position != "face" and setting.angles is None:
+        raise ValueError(
+            f"position={position!r} has no effect on data set {dataset}, whose photons come in "
+            "normally: x and y are the same at all depths."
+        )
+    return setting

@@ -119,6 +119,7 @@ def simulate_block(setting: Setting, seed: int, block: int) -> Events:
         theta_x=theta_x,
         theta_y=theta_y,
         cell_size=setting.cell_size,
+        position=setting.position,
     )
 
 
@@ -130,6 +131,8 @@ def _clusters(setting: Setting, energy: Floats, rng: np.random.Generator) -> tup
     else:
         angles = np.stack(setting.angles.draw(rng, energy))
     shares, hit = _mean_shares(setting, energy, angles, rng)
+    if setting.position == "centre":
+        hit += _down_to_centre(setting.stack, energy, angles)
     wide = _fluctuated(setting, energy, shares, rng)
     wide += _pile_up(setting, n, rng)
     wide += rng.normal(0.0, setting.cell_noise, wide.shape)
@@ -150,15 +153,14 @@ def _mean_shares(
     be longer by 0.5 %.
     """
     stack = setting.stack
-    slope = np.tan(angles)
-    length = np.sqrt(1.0 + (slope**2).sum(axis=0))
+    sideways, length = _directions(angles)
     slices = cut(
         draw_longitudinal(energy, stack, rng), n_slices=N_SLICES, back=stack.depth * length
     )
     profile = radial(energy[:, None], slices.tau, stack)
     weights = weights_of_variances(profile, stack.moliere_radius)
     weights *= slices.share[..., None]
-    moved = (slope / length)[..., None] * slices.depth * stack.radiation_length
+    moved = sideways[..., None] * slices.depth * stack.radiation_length
     # Any place in a cell is as likely as any other.
     hit = rng.uniform(-0.5, 0.5, (2, len(energy))) * setting.cell_size
     centre = hit + (moved * slices.share).sum(axis=2) / slices.share.sum(axis=1)
@@ -180,6 +182,24 @@ def _mean_shares(
         n_side=_N_WIDE,
     )
     return shares, hit
+
+
+def _directions(angles: Floats) -> tuple[Floats, Floats]:
+    """Return x and y for each unit along lines at these angles, and such units for each of z."""
+    slope = np.tan(angles)
+    length = np.sqrt(1.0 + (slope**2).sum(axis=0))
+    return slope / length, length
+
+
+def _down_to_centre(stack: Stack, energy: Floats, angles: Floats) -> Floats:
+    """Return how far x and y of photons are from the face where their average shower is centred.
+
+    Nobody knows where the shower of one event is centred along its axis, only the average.
+    """
+    average = mean_longitudinal(energy, stack)
+    depth = (average.start + average.centre) * stack.radiation_length
+    sideways, _ = _directions(angles)
+    return sideways * depth
 
 
 def _fluctuated(

@@ -167,4 +167,5 @@ def _events(path: Path) -> str:
     source = EventsFile(path, check_values=False)
     about = source.about
     origin = f"data set {about['dataset']}, seed {about['seed']}"
-    return f"{len(source)} events of {path.name if about['dataset'] is None else origin}"
+    name = path.name if about["dataset"] is None else origin
+    return f"{len(source)} events of {name}, positions at the {source.position}"

@@ -9,6 +9,9 @@ from pathlib import Path
 import loky
 import numpy as np
 
+from benchmarks.calorimeter.events import Position
+from benchmarks.calorimeter.events import POSITIONS
+from benchmarks.calorimeter.events_file import EventsFile
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.simulated_file import simulated_events
 from benchmarks.options import at_least
@@ -104,6 +107,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="events of your own, as HDF5; default: they are simulated, once, into OUT",
     )
     parser.add_argument(
+        "--position",
+        choices=POSITIONS,
+        help=(
+            "where x and y are: at the front face, or at the shower's centre; default: the face, "
+            "or as FILE has it, of which others are refused"
+        ),
+    )
+    parser.add_argument(
         "--models",
         nargs="+",
         metavar="NAME",
@@ -143,8 +154,7 @@ def _run(
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         study = Study(
-            events=args.events
-            or simulated_events(args.out, args.dataset, preset.n_events, n_jobs),
+            events=_events(args, preset.n_events, n_jobs),
             problem=args.problem,
             schedule=args.schedule,
             n_instances=args.instances or preset.n_instances,
@@ -171,3 +181,18 @@ def _run(
         result.save(args.out / f"{stem}{part}.h5")
     print(f"Figures: {args.out / stem}.html; losses: {args.out / stem}*.h5")
     return 0
+
+
+def _events(args: argparse.Namespace, n_events: int, n_jobs: int) -> Path:
+    """Return the file of events, with positions where they are wanted."""
+    if args.events is None:
+        wanted: Position = args.position or "face"
+        return simulated_events(args.out, args.dataset, n_events, n_jobs, wanted)
+    file: Path = args.events
+    position = EventsFile(file, check_values=False).position
+    if args.position not in (None, position):
+        raise ValueError(
+            f"--position {args.position}: {file} has positions at the {position}. Leave the "
+            "option out, or use other events."
+        )
+    return file

@@ -44,6 +44,8 @@ def test_simulate_writes_the_events_of_the_seed(
         (["--events", "0"], "--events: must be at least 1, but was 0"),
         (["--events", "many"], "--events: must be an integer, but was 'many'"),
         (["--seed", "-1"], "--seed: must be at least 0, but was -1"),
+        (["--position", "back"], "--position: invalid choice: 'back'"),
+        (["--dataset", "A", "--position", "centre"], "position='centre' has no effect on data"),
         (["--dataset", "C"], "--dataset: invalid choice: 'C'"),
         (["--out", "missing/events.h5"], "--out missing/events.h5 cannot be written"),
         (["--out", "."], "--out must be a file, but . is a folder"),

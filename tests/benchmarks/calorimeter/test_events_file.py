@@ -16,6 +16,8 @@ from benchmarks.calorimeter.events import Events
 from benchmarks.calorimeter.events import EventSource
 from benchmarks.calorimeter.events import UNITS
 from benchmarks.calorimeter.setting import DATASETS
+from benchmarks.calorimeter.setting import setting_of
+from benchmarks.calorimeter.simulated_file import simulate_to_file
 from benchmarks.calorimeter.simulation import BLOCK
 from benchmarks.calorimeter.simulation import blocks
 from benchmarks.calorimeter.simulation import simulate
@@ -150,6 +152,7 @@ def test_a_users_own_file_works(own: Path) -> None:
     source = EventsFile(own)
     assert len(source) == 9
     assert source.cell_size == 2.0
+    assert source.position == source.take([0]).position == "face"
     assert source.about == {"dataset": None, "seed": None, "constants": None}
     assert source.take([8, 0]).cells.shape == (2, 15, 15)
 
@@ -175,4 +178,26 @@ def test_the_number_of_events_must_be_right(tmp_path: Path, n: int) -> None:
     about = {"dataset": "A", "seed": 0, "constants": {}}
     with pytest.raises(ValueError, match=f"should be {n} events"):
         write_events(tmp_path / "events.h5", parts, n=n, cell_size=1.0, about=about)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_says_where_positions_are(tmp_path: Path) -> None:
+    path, setting = tmp_path / "events.h5", setting_of("B", "centre")
+    simulate_to_file(path, "B", 10, seed=0, n_jobs=1, position="centre")
+    source = EventsFile(path)
+    assert source.position == source.take([3]).position == "centre"
+    assert source.about["constants"]["position"] == "centre"
+    expected = simulate(setting, 10, seed=0)
+    np.testing.assert_array_equal(source.take(range(10)).x, expected.x)
+
+
+def test_positions_are_not_mixed_in_a_file(tmp_path: Path) -> None:
+    parts = (simulate(setting_of("B", position), 5, seed=0) for position in ("centre", "face"))
+    about = {"dataset": "B", "seed": 0, "constants": {}}
+    with pytest.raises(
+        ValueError, match="must be at the centre, but those of one are at the face"
+    ):
+        write_events(
+            tmp_path / "events.h5", parts, n=10, cell_size=1.0, about=about, position="centre"
+        )
     assert not list(tmp_path.iterdir())

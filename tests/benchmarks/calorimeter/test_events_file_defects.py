@@ -79,6 +79,11 @@ DEFECTS = {
         "'cell_size' must be a positive number of cm, but is 0.0",
     ),
     "cell size as text": (lambda f: f.attrs.update(cell_size="2 cm"), "but is '2 cm'"),
+    "position": (
+        lambda f: f.attrs.update(position="back"),
+        r"'position' must be one of \('face', 'centre'\), but is 'back'",
+    ),
+    "position as number": (lambda f: f.attrs.update(position=8), "'position' must be one of .*8"),
     "seed": (lambda f: f.attrs.update(seed="zero"), "'seed' must be an integer, but is 'zero'"),
     "constants": (lambda f: f.attrs.update(constants="{"), "'constants' must be JSON"),
     "nan": (

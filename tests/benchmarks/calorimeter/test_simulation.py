@@ -10,12 +10,14 @@ import pytest
 from benchmarks.calorimeter import facts
 from benchmarks.calorimeter import validation
 from benchmarks.calorimeter.events import COLUMNS
+from benchmarks.calorimeter.events import concatenate
 from benchmarks.calorimeter.events import Events
 from benchmarks.calorimeter.parametric import barycentre
 from benchmarks.calorimeter.parametric import total_energy
 from benchmarks.calorimeter.photons import FlatSpectrum
 from benchmarks.calorimeter.setting import DATASETS
 from benchmarks.calorimeter.setting import N_SIDE
+from benchmarks.calorimeter.setting import setting_of
 from benchmarks.calorimeter.simulation import BLOCK
 from benchmarks.calorimeter.simulation import blocks
 from benchmarks.calorimeter.simulation import simulate
@@ -77,6 +79,40 @@ def test_inclined_showers_move_along_their_direction() -> None:
         depth = (slope * moved).sum() / (slope**2).sum()
         # About 8 radiation lengths of 1.64 cm.
         assert depth == pytest.approx(13.0, abs=2.0)
+
+
+def test_positions_can_be_at_the_centre_of_the_shower() -> None:
+    setting = setting_of("B", "centre")
+    found, at_face = (simulate(each, 2048, seed=0) for each in (setting, DATASETS["B"]))
+    assert (found.position, at_face.position) == ("centre", "face")
+    assert found.take([0]).position == "centre"
+    np.testing.assert_array_equal(found.cells, at_face.cells)
+    for axis, centre in zip("xy", barycentre(found.cells, found.cell_size), strict=True):
+        slope = np.tan(getattr(found, f"theta_{axis}").astype(float))
+        moved = centre - getattr(found, axis)
+        # Nothing of the 13 cm above is left: angles do not move barycentres from such positions.
+        assert (slope * moved).sum() / (slope**2).sum() == pytest.approx(0.0, abs=1.5)
+    worse, better = (facts.measure(each).position_rmse for each in (at_face, found))
+    assert better < 0.5 * worse
+
+
+def test_positions_at_the_centre_need_angles() -> None:
+    assert setting_of("A") == DATASETS["A"]
+    with pytest.raises(ValueError, match="position='centre' has no effect on data set A"):
+        setting_of("A", "centre")
+    for wrong in ("back", None):
+        with pytest.raises(ValueError, match=f"position={wrong!r} is unknown"):
+            replace(DATASETS["B"], position=wrong)
+
+
+def test_events_that_differ_are_not_put_together() -> None:
+    at_face, at_centre = (
+        simulate(setting_of("B", position), 2, seed=0) for position in ("face", "centre")
+    )
+    with pytest.raises(ValueError, match=r"same position, but have \['centre', 'face'\]"):
+        concatenate([at_face, at_centre])
+    with pytest.raises(ValueError, match="same cell_size"):
+        concatenate([at_face, simulate(DATASETS["A"], 2, seed=0)])
 
 
 def test_facts_of_the_publication(events: tuple[str, Events]) -> None:

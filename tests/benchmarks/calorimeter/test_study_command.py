@@ -35,7 +35,7 @@ def test_sample_sizes_are_reported_and_gone_on_with(
     command = arguments("sample-size", events, tmp_path, *models, "--sizes", "32", "64")
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "1000 events of data set B, seed 0" in printed
+    assert "1000 events of data set B, seed 0, positions at the face" in printed
     for row in ("| 32 | NAS 1 | 3 | 0 |", "| 64 | parametric | 3 | 0 |"):
         assert row in printed
     assert (tmp_path / "sample-size-energy.md").read_text(encoding="utf-8") in printed
@@ -127,6 +127,8 @@ def test_presets_fit_their_events() -> None:
         (["--sizes", "0"], "--sizes: must be at least 1, but was 0"),
         (["--instances", "1"], "--instances: must be at least 2, but was 1"),
         (["--events", "missing.h5"], "missing.h5"),
+        (["--position", "centre"], "events.h5 has positions at the face"),
+        (["--position", "back"], "--position: invalid choice: 'back'"),
     ],
 )
 def test_bad_arguments_are_named(
@@ -149,6 +151,23 @@ def test_other_events_are_another_store(events: Path, tmp_path: Path) -> None:
     assert main(arguments("sample-size", events, tmp_path, *command)) == 0
     with pytest.raises(SystemExit):  # the store refuses to mix
         main(arguments("sample-size", other, tmp_path, *command))
+
+
+def test_positions_are_not_mixed_in_a_store(events: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    simulate_to_file(other, "B", 1000, seed=0, n_jobs=1, position="centre")
+    command = ["--problem", "position", "--models", "parametric", "--sizes", "200"]
+    assert main(arguments("sample-size", events, tmp_path, *command, "--position", "face")) == 0
+    with pytest.raises(SystemExit):
+        main(arguments("sample-size", other, tmp_path, *command))
+
+    found = arguments("sample-size", other, tmp_path / "other", *command, "--position", "centre")
+    assert main(found) == 0
+    at_face, at_centre = (
+        SelectionResult.load(folder / "sample-size-position.h5").losses.mean()
+        for folder in (tmp_path, tmp_path / "other")
+    )
+    assert at_centre < 0.6 * at_face
 
 
 def test_diverged_instances_are_counted_and_left_out_of_spreads() -> None:
