@@ -12,9 +12,9 @@ from scipy import special
 from benchmarks.confirm_pairs import bootstrap_spreads
 from benchmarks.confirm_pairs import draw
 from benchmarks.confirm_pairs import true_differences
-from optuna_robust.comparison._error_scale import KNOTS
-from optuna_robust.comparison._error_scale import SCALES
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._statistics.comparison._error_scale import KNOTS
+from optuna_robust._statistics.comparison._error_scale import SCALES
 from optuna_robust.criteria import get_criterion
 
 

@@ -23,10 +23,10 @@ from benchmarks.confirm_pairs import negative_lognormal
 from benchmarks.confirm_pairs import t3
 from benchmarks.confirm_pairs import true_differences
 import optuna_robust as opr
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._statistics.comparison._error_scale import error_factor
 from optuna_robust.comparison import probability_of_best
-from optuna_robust.comparison._error_scale import error_factor
 from optuna_robust.criteria import Criterion
-from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 
 

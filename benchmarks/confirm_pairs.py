@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from optuna_robust.comparison._paired import bootstrap_spread
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._statistics.comparison._paired import bootstrap_spread
 from optuna_robust.criteria import Criterion
-from optuna_robust.criteria import FloatArray
 
 
 N_RESAMPLES = 100

@@ -16,12 +16,12 @@ from benchmarks.estimates import Estimate
 from benchmarks.estimates import wilson
 from benchmarks.options import at_least
 from benchmarks.text_tables import markdown_table
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._statistics.elimination import DIRECTED_PREFIX
 from optuna_robust.comparison import Alternative
 from optuna_robust.comparison import get_test
 from optuna_robust.comparison import smallest_p_value
 from optuna_robust.comparison import TESTS
-from optuna_robust.criteria import FloatArray
-from optuna_robust.elimination import DIRECTED_PREFIX
 
 
 _N_INSTANCES = tuple(range(2, 11))

@@ -28,7 +28,7 @@ from optuna.trial import create_trial
 from tqdm import tqdm
 
 import optuna_robust as opr
-from optuna_robust.evaluation import ModelTrial
+from optuna_robust._instances.evaluation import ModelTrial
 
 
 N_CHECKS = 10

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import loky
 
-from optuna_robust.process import Process
-from optuna_robust.process import this_process
+from optuna_robust._running.process import Process
+from optuna_robust._running.process import this_process
 
 
 _ONE_THREAD = {

@@ -26,7 +26,7 @@ from optuna.trial import create_trial
 from optuna.trial import TrialState
 
 import optuna_robust as opr
-from optuna_robust import trials
+from optuna_robust._instances import trials
 from optuna_robust.criteria import get_criterion
 
 

@@ -28,7 +28,7 @@ from optuna.trial import create_trial
 from tqdm import tqdm
 
 import optuna_robust as opr
-from optuna_robust import trials
+from optuna_robust._instances import trials
 
 
 STORAGES = ("memory", "sqlite", "journal")

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from benchmarks.text_tables import markdown_table
 import optuna_robust as opr
-from optuna_robust.model_key import model_key
+from optuna_robust._instances.model_key import model_key
 
 
 N_INSTANCES = 10

@@ -18,7 +18,7 @@ import re
 
 import numpy as np
 
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 
 
 MAXIMIZED = ("accuracy", "valaccuracy", "testaccuracy", "acc", "auc", "f1", "score", "r2")

@@ -6,26 +6,32 @@ from importlib import import_module
 from typing import Any
 from typing import TYPE_CHECKING
 
+from optuna_robust._base.version import __version__ as __version__
+
 
 if TYPE_CHECKING:
+    from optuna_robust import comparison
+    from optuna_robust import criteria
     from optuna_robust import dashboard
+    from optuna_robust import elimination
+    from optuna_robust import parallel
+    from optuna_robust import report
+    from optuna_robust import training
     from optuna_robust import visualization
-    from optuna_robust.budget import MaxInstancesCallback
-    from optuna_robust.confirmation import confirm
-    from optuna_robust.confirmation import ConfirmationResult
-    from optuna_robust.elimination import expected_trainings
-    from optuna_robust.instance import Instance
-    from optuna_robust.objective import MultiInstanceObjective
-    from optuna_robust.pruner import RobustnessPruner
-    from optuna_robust.sampler import recommend
-    from optuna_robust.sampler import Recommendation
-    from optuna_robust.sampler import RobustnessSampler
-    from optuna_robust.selection import robust_select
-    from optuna_robust.selection import SelectionResult
-    from optuna_robust.store import InstanceStore
+    from optuna_robust._instances.instance import Instance
+    from optuna_robust._running.store import InstanceStore
+    from optuna_robust._search.budget import MaxInstancesCallback
+    from optuna_robust._search.confirmation import confirm
+    from optuna_robust._search.confirmation import ConfirmationResult
+    from optuna_robust._search.objective import MultiInstanceObjective
+    from optuna_robust._search.pruner import RobustnessPruner
+    from optuna_robust._search.sampler import recommend
+    from optuna_robust._search.sampler import Recommendation
+    from optuna_robust._search.sampler import RobustnessSampler
+    from optuna_robust._search.selection import robust_select
+    from optuna_robust._search.selection import SelectionResult
+    from optuna_robust._statistics.elimination import expected_trainings
 
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ConfirmationResult",
@@ -37,35 +43,50 @@ __all__ = [
     "RobustnessPruner",
     "RobustnessSampler",
     "SelectionResult",
+    "comparison",
     "confirm",
+    "criteria",
     "dashboard",
+    "elimination",
     "expected_trainings",
+    "parallel",
     "recommend",
+    "report",
     "robust_select",
+    "training",
     "visualization",
 ]
 
 _HOMES = {
-    "ConfirmationResult": "confirmation",
-    "Instance": "instance",
-    "InstanceStore": "store",
-    "MaxInstancesCallback": "budget",
-    "MultiInstanceObjective": "objective",
-    "Recommendation": "sampler",
-    "RobustnessPruner": "pruner",
-    "RobustnessSampler": "sampler",
-    "SelectionResult": "selection",
-    "confirm": "confirmation",
-    "expected_trainings": "elimination",
-    "recommend": "sampler",
-    "robust_select": "selection",
+    "ConfirmationResult": "_search.confirmation",
+    "Instance": "_instances.instance",
+    "InstanceStore": "_running.store",
+    "MaxInstancesCallback": "_search.budget",
+    "MultiInstanceObjective": "_search.objective",
+    "Recommendation": "_search.sampler",
+    "RobustnessPruner": "_search.pruner",
+    "RobustnessSampler": "_search.sampler",
+    "SelectionResult": "_search.selection",
+    "confirm": "_search.confirmation",
+    "expected_trainings": "_statistics.elimination",
+    "recommend": "_search.sampler",
+    "robust_select": "_search.selection",
 }
-_ROOMS = ("dashboard", "visualization")
+_MODULES = (
+    "comparison",
+    "criteria",
+    "dashboard",
+    "elimination",
+    "parallel",
+    "report",
+    "training",
+    "visualization",
+)
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562), so that importing the package stays cheap."""
-    if name in _ROOMS:
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

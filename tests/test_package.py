@@ -25,11 +25,17 @@ def test_the_public_names() -> None:
         "RobustnessPruner",
         "RobustnessSampler",
         "SelectionResult",
+        "comparison",
         "confirm",
+        "criteria",
         "dashboard",
+        "elimination",
         "expected_trainings",
+        "parallel",
         "recommend",
+        "report",
         "robust_select",
+        "training",
         "visualization",
     }
 

@@ -13,12 +13,12 @@ import pytest
 
 from benchmarks import servers
 import optuna_robust as opr
-from optuna_robust.model_record import ModelRecord
-from optuna_robust.summary import study_report
-from optuna_robust.trials import n_spent_by
+from optuna_robust._instances.trials import n_spent_by
+from optuna_robust._reporting.summary import study_report
+from optuna_robust._search.model_record import ModelRecord
 from tests.conftest import new_database
 from tests.conftest import SERVERS
-from tests.sampler.searches import sampler_of
+from tests.search.sampler.searches import sampler_of
 from tests.training_log import assert_only_the_killed_were_trained_again
 from tests.training_log import begin_script
 from tests.training_log import Logged

@@ -24,7 +24,7 @@ from benchmarks.calorimeter.parametric import CalibratedSum
 from benchmarks.calorimeter.parametric import SCurve
 from benchmarks.calorimeter.parametric import total_energy
 from benchmarks.calorimeter.shower import Floats
-from optuna_robust.arguments import check_choice
+from optuna_robust._base.arguments import check_choice
 
 
 # Usual settings, the same for both problems and all sample sizes. Trees see all columns and their

@@ -40,8 +40,8 @@ from benchmarks.calorimeter.events import Position
 from benchmarks.calorimeter.events import POSITIONS
 from benchmarks.calorimeter.events import UNITS
 from benchmarks.calorimeter.setting import N_SIDE
-from optuna_robust.hdf5_files import open_hdf5
-from optuna_robust.hdf5_files import writing_hdf5
+from optuna_robust._base.hdf5_files import open_hdf5
+from optuna_robust._base.hdf5_files import writing_hdf5
 
 
 FORMAT = "calorimeter events"

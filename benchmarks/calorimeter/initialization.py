@@ -18,10 +18,10 @@ from benchmarks.calorimeter.inputs import UNITS
 from benchmarks.calorimeter.study import Report
 from benchmarks.calorimeter.study import Study
 from optuna_robust import SelectionResult
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._instances.instance import Source
 from optuna_robust.comparison import bootstrap_interval
-from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
-from optuna_robust.instance import Source
 
 
 SOURCES_OF: dict[str, tuple[Source, ...]] = {

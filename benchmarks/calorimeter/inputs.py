@@ -20,7 +20,7 @@ from benchmarks.calorimeter.events import Events
 from benchmarks.calorimeter.networks import Extra
 from benchmarks.calorimeter.parametric import barycentre
 from benchmarks.calorimeter.parametric import total_energy
-from optuna_robust.arguments import check_choice
+from optuna_robust._base.arguments import check_choice
 
 
 Problem: TypeAlias = Literal["energy", "position"]

@@ -16,9 +16,9 @@ from benchmarks.calorimeter.networks import Activation
 from benchmarks.calorimeter.networks import Convolution
 from benchmarks.calorimeter.networks import Extra
 from benchmarks.calorimeter.networks import Network
-from optuna_robust.arguments import check_between
-from optuna_robust.arguments import check_choice
-from optuna_robust.arguments import check_count
+from optuna_robust._base.arguments import check_between
+from optuna_robust._base.arguments import check_choice
+from optuna_robust._base.arguments import check_count
 
 
 OptimizerName: TypeAlias = Literal["Adadelta", "Adam", "AdamW", "NAdam", "RMSprop", "SGD"]

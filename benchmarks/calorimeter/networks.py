@@ -19,8 +19,8 @@ from torch import nn
 from torch import Tensor
 
 from benchmarks.calorimeter.setting import N_SIDE
-from optuna_robust.arguments import check_choice
-from optuna_robust.arguments import check_count
+from optuna_robust._base.arguments import check_choice
+from optuna_robust._base.arguments import check_count
 
 
 Activation: TypeAlias = Literal["relu", "prelu", "leaky_relu", "elu"]

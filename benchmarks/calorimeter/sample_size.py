@@ -17,8 +17,8 @@ from benchmarks.calorimeter.study import Report
 from benchmarks.calorimeter.study import Study
 from benchmarks.pages import logarithmic_axis
 from optuna_robust import SelectionResult
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.comparison import compare_with_reference
-from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 from optuna_robust.visualization import plot_sample_size
 

@@ -19,7 +19,7 @@ from benchmarks.calorimeter.photons import Spectrum
 from benchmarks.calorimeter.photons import TransverseMomentum
 from benchmarks.calorimeter.stack import SHASHLIK
 from benchmarks.calorimeter.stack import Stack
-from optuna_robust.arguments import check_choice
+from optuna_robust._base.arguments import check_choice
 
 
 N_SIDE = 15

@@ -13,7 +13,7 @@ from benchmarks.calorimeter.events_file import EventsFile
 from benchmarks.calorimeter.events_file import write_events
 from benchmarks.calorimeter.setting import setting_of
 from benchmarks.calorimeter.simulation import blocks
-from optuna_robust.progress import seconds_between_updates
+from optuna_robust._base.progress import seconds_between_updates
 
 
 # Of the events that benchmarks make for themselves.

@@ -28,7 +28,7 @@ from benchmarks.calorimeter.networks import Convolution
 from benchmarks.calorimeter.networks import MOST_PARAMETERS
 from benchmarks.calorimeter.networks import Network
 from benchmarks.calorimeter.networks import Pooling
-from optuna_robust.arguments import check_choice
+from optuna_robust._base.arguments import check_choice
 
 
 # Widths of the hidden fully connected layers, one axis, since not all go with all others.

@@ -28,8 +28,8 @@ from benchmarks.calorimeter.training import NamedModels
 from optuna_robust import InstanceStore
 from optuna_robust import robust_select
 from optuna_robust import SelectionResult
-from optuna_robust.arguments import check_choice
-from optuna_robust.instance import SOURCES
+from optuna_robust._base.arguments import check_choice
+from optuna_robust._instances.instance import SOURCES
 
 
 # The selected models without and with the inductive bias.

@@ -10,11 +10,11 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.checked_by_others.environment import Ask
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.comparison import bootstrap_interval
 from optuna_robust.comparison import compare_with_reference
 from optuna_robust.comparison import moderate_variances
 from optuna_robust.comparison import paired_criterion_test
-from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import get_criterion
 
 

@@ -33,8 +33,8 @@ from optuna_robust import robust_select
 from optuna_robust import RobustnessPruner
 from optuna_robust import RobustnessSampler
 from optuna_robust import SelectionResult
-from optuna_robust import trials
-from optuna_robust.model_key import model_key
+from optuna_robust._instances import trials
+from optuna_robust._instances.model_key import model_key
 
 
 # Draws, for each random model, until there are enough different ones.

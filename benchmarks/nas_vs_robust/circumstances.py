@@ -15,8 +15,8 @@ from benchmarks.tasks import TaskCard
 # What a loss depends on, beside the task, and what a search does, beside the losses.
 _TRAINING_CODE = (
     "benchmarks.nas_vs_robust.work",
-    "optuna_robust.evaluation",
-    "optuna_robust.instance",
+    "optuna_robust._instances.evaluation",
+    "optuna_robust._instances.instance",
     "optuna_robust.training",
 )
 _SEARCH_CODE = (

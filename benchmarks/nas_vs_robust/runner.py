@@ -30,7 +30,7 @@ from benchmarks.nas_vs_robust.plan import Search
 from benchmarks.nas_vs_robust.work import Bench
 from benchmarks.nas_vs_robust.work import run_row
 from benchmarks.nas_vs_robust.work import run_search
-from optuna_robust.progress import seconds_between_updates
+from optuna_robust._base.progress import seconds_between_updates
 
 
 _SECONDS_BETWEEN_LOOKS = 0.5

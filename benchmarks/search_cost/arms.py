@@ -32,9 +32,9 @@ from benchmarks.search_cost.trained import prefixes
 from benchmarks.search_cost.trained import Trained
 import optuna_robust as opr
 from optuna_robust import Instance
+from optuna_robust._instances.trials import n_instances_of
+from optuna_robust._instances.trials import n_trainings
 from optuna_robust.criteria import rank_models
-from optuna_robust.trials import n_instances_of
-from optuna_robust.trials import n_trainings
 
 
 REFERENCE = "nas"
@@ -62,7 +62,7 @@ class Arm:
     search: Search
     is_anytime: bool = True
     package: str | None = None
-    code: tuple[str, ...] = ("optuna_robust.instance", "optuna_robust.criteria")
+    code: tuple[str, ...] = ("optuna_robust._instances.instance", "optuna_robust.criteria")
 
     def why_missing(self) -> str | None:
         """Return why it cannot be run here; None if it can."""

@@ -18,7 +18,7 @@ from benchmarks.search_cost.family import Family
 from benchmarks.search_cost.family import Models
 from benchmarks.search_cost.noise import Noise
 from benchmarks.search_cost.space import Space
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 
 
 _BOTTOM = (0.63, 0.28, 0.71)

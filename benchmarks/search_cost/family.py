@@ -17,8 +17,8 @@ from benchmarks.search_cost.noise import Noise
 from benchmarks.search_cost.noise import Population
 from benchmarks.search_cost.space import Space
 from optuna_robust import Instance
-from optuna_robust.criteria import FloatArray
-from optuna_robust.model_key import model_key
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._instances.model_key import model_key
 
 
 CRITERION = "q3+iqr"

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import optimize
 from scipy import stats
 
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 
 
 _TAIL_DF = 3

@@ -19,8 +19,8 @@ from benchmarks.search_cost.problems import Landscape
 from benchmarks.search_cost.space import Space
 from benchmarks.search_cost.trained import Found
 from optuna_robust import Instance
-from optuna_robust.model_key import model_key
-from optuna_robust.model_key import plain
+from optuna_robust._instances.model_key import model_key
+from optuna_robust._instances.model_key import plain
 
 
 # SMAC3 and Nevergrad take finite numbers only.

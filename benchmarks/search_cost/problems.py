@@ -21,7 +21,7 @@ from benchmarks.search_cost.space import Space
 from benchmarks.tables import Table
 from benchmarks.tables import TableError
 from optuna_robust import Instance
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.criteria import get_criterion
 
 

@@ -21,7 +21,7 @@ from benchmarks.resumable import FinishedWork
 from benchmarks.search_cost.arms import Arm
 from benchmarks.search_cost.arms import ARMS
 from benchmarks.search_cost.problems import Problem
-from optuna_robust.progress import seconds_between_updates
+from optuna_robust._base.progress import seconds_between_updates
 
 
 _VERSIONS = ("optuna", "numpy", "scipy")

@@ -14,7 +14,7 @@ from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 from optuna.trial import BaseTrial
 
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from benchmarks.estimates import CONFIDENCE
 from benchmarks.estimates import Estimate
 from benchmarks.estimates import mean
 from benchmarks.search_cost.runner import Outcome
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.comparison import holm
-from optuna_robust.criteria import FloatArray
 
 
 Verdict: TypeAlias = Literal["lower", "higher", "not told apart"]

@@ -14,11 +14,11 @@ import numpy as np
 
 from benchmarks.selection_cost.race import Outcome
 from benchmarks.selection_cost.race import run_race
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._statistics.elimination import DIRECTED_PREFIX
 from optuna_robust.comparison import TESTS
 from optuna_robust.criteria import Criterion
-from optuna_robust.criteria import FloatArray
 from optuna_robust.criteria import rank_models
-from optuna_robust.elimination import DIRECTED_PREFIX
 from optuna_robust.elimination import EliminationRule
 from optuna_robust.elimination import get_rule
 from optuna_robust.elimination import RaceRule

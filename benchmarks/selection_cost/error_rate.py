@@ -20,10 +20,10 @@ from benchmarks.selection_cost.families import inverse_chi
 from benchmarks.selection_cost.families import N_INSTANCES
 from benchmarks.selection_cost.families import NOISE
 from benchmarks.selection_cost.race import run_race
+from optuna_robust._base.progress import seconds_between_updates
 from optuna_robust.criteria import get_criterion
 from optuna_robust.elimination import Decision
 from optuna_robust.elimination import RaceRule
-from optuna_robust.progress import seconds_between_updates
 
 
 _RACES_A_TASK = 10

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 
 
 LEVELS, NOISE, COMMON = 0.008, 0.0034, 0.002

@@ -35,8 +35,8 @@ from benchmarks.selection_cost.arms import OPTUNA
 from benchmarks.selection_cost.arms import PEER
 from benchmarks.selection_cost.arms import Terms
 from benchmarks.selection_cost.race import Outcome
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.criteria import Criterion
-from optuna_robust.criteria import FloatArray
 
 
 OPTIONAL = ("mltb2", "smac")

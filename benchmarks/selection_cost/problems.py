@@ -15,7 +15,7 @@ from benchmarks.selection_cost.families import N_INSTANCES
 from benchmarks.selection_cost.families import NOISE
 from benchmarks.selection_cost.families import Population
 from benchmarks.tables import Table
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.criteria import get_criterion
 
 

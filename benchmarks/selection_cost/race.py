@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
 from optuna_robust.criteria import rank_models
 from optuna_robust.elimination import Decision
 from optuna_robust.elimination import EliminationRule

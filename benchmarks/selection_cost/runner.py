@@ -23,10 +23,10 @@ from benchmarks.selection_cost.problems import default_tolerance
 from benchmarks.selection_cost.problems import generator
 from benchmarks.selection_cost.problems import Problem
 from benchmarks.selection_cost.race import Outcome
-from optuna_robust.criteria import FloatArray
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._base.progress import seconds_between_updates
+from optuna_robust._statistics.criteria import is_better
 from optuna_robust.criteria import get_criterion
-from optuna_robust.criteria import is_better
-from optuna_robust.progress import seconds_between_updates
 
 
 _FEWEST_REPLAYS = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from optuna_robust import __version__
+from optuna_robust._base.version import __version__
 from optuna_robust.cli._confirm import confirm
 from optuna_robust.cli._errors import Commands
 from optuna_robust.cli._publish import publish

@@ -109,9 +109,9 @@ def confirm(
             store=opened,
             show_progress_bar=not no_progress,
         )
+    from optuna_robust._reporting.summary import loss_name  # noqa: PLC0415
+    from optuna_robust._reporting.summary import searched_by  # noqa: PLC0415
     from optuna_robust.cli._results import confirmation_text  # noqa: PLC0415
-    from optuna_robust.summary import loss_name  # noqa: PLC0415
-    from optuna_robust.summary import searched_by  # noqa: PLC0415
 
     say(confirmation_text(result, searched_by(loaded), loss_name(loaded)))
     tell_if_nothing_trained(result)

@@ -84,10 +84,10 @@ def raised_by_user_code(error: BaseException) -> NoReturn:
 
 
 def _end(error: Exception | SystemExit, kept_in: str) -> NoReturn:
-    from optuna_robust.evaluation import Evaluator  # noqa: PLC0415
-    from optuna_robust.evaluation import ModelMismatchError  # noqa: PLC0415
-    from optuna_robust.parallel import FailurePolicy  # noqa: PLC0415
-    from optuna_robust.parallel import InstancePool  # noqa: PLC0415
+    from optuna_robust._instances.evaluation import Evaluator  # noqa: PLC0415
+    from optuna_robust._instances.evaluation import ModelMismatchError  # noqa: PLC0415
+    from optuna_robust._running.parallel import FailurePolicy  # noqa: PLC0415
+    from optuna_robust._running.parallel import InstancePool  # noqa: PLC0415
 
     codes = _codes(error)
     # Nothing is trained before the pool is asked for it.

@@ -37,7 +37,7 @@ def no_search() -> Iterator[list[SearchAtImportError]]:
     """
     import optuna  # noqa: PLC0415
 
-    from optuna_robust.parallel import InstancePool  # noqa: PLC0415
+    from optuna_robust._running.parallel import InstancePool  # noqa: PLC0415
 
     refused: list[SearchAtImportError] = []
     study = optuna.Study

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from optuna_robust.arguments import FAILURE_POLICIES
+from optuna_robust._base.arguments import FAILURE_POLICIES
 
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

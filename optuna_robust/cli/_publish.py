@@ -36,7 +36,7 @@ def publish(*, storage: str, study: str, n_trials: int) -> None:
       optuna-dashboard sqlite:///study.db
     """
     loaded = load_study(open_storage(storage), study, shown_storage=shown(storage))
-    from optuna_robust.dashboard import publish as publish_study  # noqa: PLC0415
+    from optuna_robust._reporting.dashboard import publish as publish_study  # noqa: PLC0415
 
     try:
         names = publish_study(loaded, n_trials=n_trials)

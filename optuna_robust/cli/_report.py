@@ -29,7 +29,7 @@ from optuna_robust.cli._studies import store_url
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from optuna_robust.store import InstanceStore
+    from optuna_robust._running.store import InstanceStore
 
 
 @click.command(short_help="Report a study: best trials, cost and confirmation.")
@@ -110,8 +110,8 @@ def report(
         ) as opened:
             _write_html(loaded, html, n_trials, opened)
         return
+    from optuna_robust._reporting.summary import study_report  # noqa: PLC0415
     from optuna_robust.cli._results import study_text  # noqa: PLC0415
-    from optuna_robust.summary import study_report  # noqa: PLC0415
 
     found = study_report(loaded, n_trials=n_trials)
     if found.unreadable is not None:
@@ -139,7 +139,7 @@ def _curves_of(url: str | None, experiment: str, version: str) -> Iterator[Insta
 
 
 def _write_html(study: Study, path: str, n_trials: int, store: InstanceStore | None) -> None:
-    from optuna_robust.report import write_html  # noqa: PLC0415
+    from optuna_robust._reporting.report import write_html  # noqa: PLC0415
 
     try:
         write_html(study, path, n_trials=n_trials, store=store)

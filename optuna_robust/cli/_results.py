@@ -8,36 +8,36 @@ import shlex
 
 from optuna.study import Study
 
-from optuna_robust import trials
+from optuna_robust._base.wording import counted
+from optuna_robust._instances import trials
+from optuna_robust._instances.model_key import model_key
+from optuna_robust._reporting.summary import best_heading
+from optuna_robust._reporting.summary import best_trials
+from optuna_robust._reporting.summary import confirmation_parts
+from optuna_robust._reporting.summary import detectable_difference
+from optuna_robust._reporting.summary import exact_params
+from optuna_robust._reporting.summary import failures_of
+from optuna_robust._reporting.summary import loss_name
+from optuna_robust._reporting.summary import number
+from optuna_robust._reporting.summary import settings_text
+from optuna_robust._reporting.summary import short_params
+from optuna_robust._reporting.summary import study_cost
+from optuna_robust._reporting.summary import study_failures
+from optuna_robust._reporting.summary import StudyReport
+from optuna_robust._reporting.summary import Table
+from optuna_robust._reporting.summary import trainings_of
+from optuna_robust._reporting.summary import trial_counts
+from optuna_robust._reporting.summary import unconfirmed
+from optuna_robust._reporting.summary import what_changed
+from optuna_robust._search.confirmation import ConfirmationResult
+from optuna_robust._search.selection import SelectionResult
+from optuna_robust._statistics.criterion_names import better_side
+from optuna_robust._statistics.criterion_names import column_head
+from optuna_robust._statistics.criterion_names import shown_name
+from optuna_robust._statistics.criterion_names import shown_sign
 from optuna_robust.cli._studies import shown
 from optuna_robust.cli._text_tables import printable
 from optuna_robust.cli._text_tables import text_table
-from optuna_robust.confirmation import ConfirmationResult
-from optuna_robust.criterion_names import better_side
-from optuna_robust.criterion_names import column_head
-from optuna_robust.criterion_names import shown_name
-from optuna_robust.criterion_names import shown_sign
-from optuna_robust.model_key import model_key
-from optuna_robust.selection import SelectionResult
-from optuna_robust.summary import best_heading
-from optuna_robust.summary import best_trials
-from optuna_robust.summary import confirmation_parts
-from optuna_robust.summary import detectable_difference
-from optuna_robust.summary import exact_params
-from optuna_robust.summary import failures_of
-from optuna_robust.summary import loss_name
-from optuna_robust.summary import number
-from optuna_robust.summary import settings_text
-from optuna_robust.summary import short_params
-from optuna_robust.summary import study_cost
-from optuna_robust.summary import study_failures
-from optuna_robust.summary import StudyReport
-from optuna_robust.summary import Table
-from optuna_robust.summary import trainings_of
-from optuna_robust.summary import trial_counts
-from optuna_robust.summary import unconfirmed
-from optuna_robust.summary import what_changed
-from optuna_robust.wording import counted
 
 
 def study_text(found: StudyReport, storage: str) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from optuna_robust._base.output_files import check_writable
 from optuna_robust.cli._errors import Failure
 from optuna_robust.cli._errors import WrongArgument
 from optuna_robust.cli._output import tell
-from optuna_robust.output_files import check_writable
 
 
 if TYPE_CHECKING:
-    from optuna_robust.confirmation import ConfirmationResult
-    from optuna_robust.selection import SelectionResult
+    from optuna_robust._search.confirmation import ConfirmationResult
+    from optuna_robust._search.selection import SelectionResult
 
 
 def check_out(out: str | None) -> None:

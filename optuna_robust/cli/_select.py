@@ -9,6 +9,7 @@ from typing import IO
 
 import click
 
+from optuna_robust._base.wording import counted
 from optuna_robust.cli._errors import work
 from optuna_robust.cli._errors import WrongArgument
 from optuna_robust.cli._objectives import import_objective
@@ -31,7 +32,6 @@ from optuna_robust.cli._studies import shown
 from optuna_robust.cli._studies import store_url
 from optuna_robust.cli._studies import study_to_fill
 from optuna_robust.cli._text_tables import printable
-from optuna_robust.wording import counted
 
 
 # As robust_select does without n_warmup_instances.
@@ -266,12 +266,12 @@ def _plan(
         TypeError: If the models are none.
         ValueError: If an argument is out of range.
     """
-    from optuna_robust.arguments import check_count  # noqa: PLC0415
-    from optuna_robust.criteria import check_min_instances  # noqa: PLC0415
-    from optuna_robust.criteria import get_criterion  # noqa: PLC0415
-    from optuna_robust.elimination import expected_trainings  # noqa: PLC0415
-    from optuna_robust.instance import check_n_instances  # noqa: PLC0415
-    from optuna_robust.selection._models import model_set  # noqa: PLC0415
+    from optuna_robust._base.arguments import check_count  # noqa: PLC0415
+    from optuna_robust._instances.instance import check_n_instances  # noqa: PLC0415
+    from optuna_robust._search.selection._models import model_set  # noqa: PLC0415
+    from optuna_robust._statistics.criteria import check_min_instances  # noqa: PLC0415
+    from optuna_robust._statistics.criteria import get_criterion  # noqa: PLC0415
+    from optuna_robust._statistics.elimination import expected_trainings  # noqa: PLC0415
 
     n = len(model_set(models, n_models=n_models, sampler=None, seed=0))
     n_instances = check_n_instances(n_instances)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
-    from optuna_robust.store import InstanceStore
+    from optuna_robust._running.store import InstanceStore
 
 
 _SQLITE = b"SQLite format 3\x00"
@@ -177,7 +177,7 @@ def opened_store(url: str, experiment: str, version: str) -> Iterator[InstanceSt
         ValueError: If the store refuses an argument.
         WrongArgument: If the database cannot be opened.
     """
-    from optuna_robust.store import InstanceStore  # noqa: PLC0415
+    from optuna_robust._running.store import InstanceStore  # noqa: PLC0415
 
     try:
         store = InstanceStore(url, experiment, version=version)
@@ -195,7 +195,7 @@ def shown(storage: str) -> str:
     """Return a storage as it may be shown: without its password."""
     if not is_url(storage):
         return storage
-    from optuna_robust.store import without_password  # noqa: PLC0415
+    from optuna_robust._running.store import without_password  # noqa: PLC0415
 
     return without_password(storage)
 

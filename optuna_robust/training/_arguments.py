@@ -10,9 +10,9 @@ from torch import nn
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from optuna_robust.arguments import check_count
-from optuna_robust.evaluation import global_seed
-from optuna_robust.instance import Instance
+from optuna_robust._base.arguments import check_count
+from optuna_robust._instances.evaluation import global_seed
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import TrainingOptions
 from optuna_robust.training._support import new_optimizer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optuna_robust.evaluation import global_seed
-from optuna_robust.instance import Instance
+from optuna_robust._instances.evaluation import global_seed
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._captured import Captured
 from optuna_robust.training._captured import CapturedNetwork
 from optuna_robust.training._fit import fit

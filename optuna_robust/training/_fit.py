@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from optuna_robust.instance import Instance
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._networks import Networks
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import in_parts

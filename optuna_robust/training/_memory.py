@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch import Tensor
 
-from optuna_robust.evaluation import global_seed
+from optuna_robust._instances.evaluation import global_seed
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import TrainingOptions
 

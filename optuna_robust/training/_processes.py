@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from optuna_robust.instance import Instance
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._captured import Captured
 from optuna_robust.training._chunk import in_chunks
 from optuna_robust.training._fit import Fitted

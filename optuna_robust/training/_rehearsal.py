@@ -20,8 +20,8 @@ from torch import nn
 from torch import optim
 from torch import Tensor
 
-from optuna_robust.evaluation import global_seed
-from optuna_robust.instance import Instance
+from optuna_robust._instances.evaluation import global_seed
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._attributes import difference
 from optuna_robust.training._captured import Captured
 from optuna_robust.training._captured import CapturedNetwork

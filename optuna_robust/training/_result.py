@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch import Tensor
 
-from optuna_robust.criteria import FloatArray
-from optuna_robust.instance import Instance
+from optuna_robust._base.arrays import FloatArray
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._options import Columns
 from optuna_robust.training._options import in_parts
 from optuna_robust.training._options import Loss

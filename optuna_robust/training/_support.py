@@ -10,8 +10,8 @@ from torch import nn
 from torch import optim
 from torch.nn.parameter import is_lazy
 
-from optuna_robust.evaluation import global_seed
-from optuna_robust.instance import Instance
+from optuna_robust._instances.evaluation import global_seed
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._options import ModelFactory
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 from torch import optim
 
-from optuna_robust.instance import Instance
+from optuna_robust._instances.instance import Instance
 from optuna_robust.training._attributes import difference
 from optuna_robust.training._attributes import values_differ
 from optuna_robust.training._captured import Captured

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optuna_robust.arguments import check_choice
-from optuna_robust.arguments import check_count
-from optuna_robust.instance import Instance
-from optuna_robust.parallel import check_workers
-from optuna_robust.parallel import is_worker
+from optuna_robust._base.arguments import check_choice
+from optuna_robust._base.arguments import check_count
+from optuna_robust._instances.instance import Instance
+from optuna_robust._running.parallel import check_workers
+from optuna_robust._running.parallel import is_worker
 from optuna_robust.training._arguments import check_callable
 from optuna_robust.training._arguments import check_columns
 from optuna_robust.training._arguments import check_device

@@ -11,9 +11,9 @@ from benchmarks.confirm_factors import statistics
 from benchmarks.confirm_levels import CRITERIA
 from benchmarks.confirm_levels import p_values
 from benchmarks.confirm_pairs import draw
+from optuna_robust._statistics.comparison._error_scale import KNOTS
+from optuna_robust._statistics.comparison._error_scale import SCALES
 from optuna_robust.comparison import paired_criterion_test
-from optuna_robust.comparison._error_scale import KNOTS
-from optuna_robust.comparison._error_scale import SCALES
 from optuna_robust.criteria import get_criterion
 
 

@@ -1109,7 +1109,7 @@ def test_a_defect_of_the_package_is_not_hidden(
     def broken(*args: object, **options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("optuna_robust.confirmation.confirm", broken)
+    monkeypatch.setattr("optuna_robust.confirm", broken)
     result = _run(*_confirm(JOURNAL, "robust"))
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)

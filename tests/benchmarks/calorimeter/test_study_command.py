@@ -15,8 +15,8 @@ from benchmarks.calorimeter.simulated_file import simulate_to_file
 from benchmarks.calorimeter.training import NamedModels
 from optuna_robust import Instance
 from optuna_robust import SelectionResult
-from optuna_robust.evaluation import Evaluator
-from optuna_robust.evaluation import Job
+from optuna_robust._instances.evaluation import Evaluator
+from optuna_robust._instances.evaluation import Job
 
 
 pytest.importorskip("h5py")

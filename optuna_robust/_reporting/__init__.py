@@ -1,0 +1,1 @@
+"""What is shown of it: figures, texts, HTML, the dashboard."""

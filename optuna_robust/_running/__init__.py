@@ -1,0 +1,1 @@
+"""Where instances are trained and kept: workers, their pool, the store."""

@@ -1,0 +1,1 @@
+"""Statistics of losses: criteria, comparisons, elimination rules. Nothing here knows Optuna."""

@@ -1,7 +1,0 @@
-"""A pruner that stops trials on what their instances show."""
-
-from optuna_robust.pruner._pruner import PRUNER_RULES
-from optuna_robust.pruner._pruner import RobustnessPruner
-
-
-__all__ = ["PRUNER_RULES", "RobustnessPruner"]

@@ -1,9 +1,0 @@
-"""The store: every instance ever trained, and who is training which."""
-
-from optuna_robust.store._claims import Claims
-from optuna_robust.store._rows import StoredInstance
-from optuna_robust.store._schema import without_password
-from optuna_robust.store._store import InstanceStore
-
-
-__all__ = ["Claims", "InstanceStore", "StoredInstance", "without_password"]
