@@ -14,6 +14,7 @@ import optuna_robust as opr
 from optuna_robust import Instance
 from optuna_robust._instances.learning_curves import curves_from_json
 from optuna_robust._instances.learning_curves import curves_to_json
+from optuna_robust._instances.learning_curves import learning_curves_of
 from optuna_robust._instances.learning_curves import states_to_json
 from optuna_robust.report import html_report
 
@@ -85,7 +86,7 @@ def test_trials_keep_curves_without_a_store(tmp_path: object) -> None:
     for study in (study_of_curves(), study_of_curves(f"sqlite:///{tmp_path}/study.db")):
         for trial in study.trials:
             n = len(trial.user_attrs["robust:losses"])
-            curves = opr.learning_curves.learning_curves_of(trial)
+            curves = learning_curves_of(trial)
             assert list(curves) == list(range(n))
             for number, curve in curves.items():
                 x = trial.params["x"]
