@@ -98,7 +98,7 @@ class Instance:
 
     @cached_property
     def seed(self) -> int:
-        """Seed of the initialisation, in [0, 2^31): even in the search, odd in a confirmation.
+        """Seed of the initialisation, in [0, 2^31); even in the search, odd in a confirmation.
 
         Made for libraries that take one integer (``random_state``, ``torch.manual_seed``). When
         ``"init"`` is frozen it is the same for all instances of both phases.
@@ -114,7 +114,7 @@ class Instance:
 
     @cached_property
     def rng(self) -> np.random.Generator:
-        """NumPy generator of the order stream: shuffling, augmentation, dropout masks.
+        """NumPy generator of the order stream, for shuffling, augmentation, dropout masks.
 
         One object an instance: its state moves on as it is used.
         """

@@ -125,7 +125,7 @@ class SelectionResult:
 
     @property
     def removals(self) -> dict[int, tuple[int, str]]:
-        """When and why models were removed: the step, and the reason.
+        """When and why models were removed, as pairs of the step and the reason.
 
         A model that was dropped for one that turned out to be infeasible may have come back.
         """

@@ -141,7 +141,7 @@ def criterion_posterior(
         that of a model that nobody knows. The draws are the same for all models and calls.
 
     Raises:
-        ValueError: If the losses do not tell the noise (:func:`tells_noise`), or shapes do not
+        ValueError: If the losses do not tell the noise (``tells_noise``), or shapes do not
             fit.
 
     Example:

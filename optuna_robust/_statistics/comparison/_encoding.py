@@ -139,7 +139,7 @@ def encode_models(
 ) -> FloatArray:
     """Return features of the hyperparameters, shape ``(n_models, n_features)``.
 
-    See :func:`fit_encoding`, for the arguments too.
+    See ``fit_encoding``, for the arguments too.
 
     Raises:
         TypeError: If one is no mapping.

@@ -120,7 +120,7 @@ def fit_random_levels(
     Args:
         losses:
             Losses to be minimised, shape ``(n_models, n_instances)``; NaN = not trained. Infinite
-            losses are as if not trained. They must tell the noise, see :func:`tells_noise`.
+            losses are as if not trained. They must tell the noise, see ``tells_noise``.
         common_instances:
             Whether instance j is the same for all models. If not, effects are 0.
         prediction:

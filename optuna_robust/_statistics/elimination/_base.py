@@ -94,7 +94,7 @@ class EliminationRule(Protocol):
         """Tell whether models can be removed after this many instances."""
 
     def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:
-        """Decide after a wave; see :class:`CriterionRule` for the arguments."""
+        """Decide after a wave; see ``CriterionRule`` for the arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
