@@ -23,6 +23,7 @@ from benchmarks.search_cost import command as search_cost
 from benchmarks.selection_cost import command as selection_cost
 from benchmarks.selection_cost import error_rate
 from benchmarks.training_throughput import command as training_throughput
+from benchmarks.zdc import command as zdc
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     error_rate.add_parser(subparsers)
     levels_of_tests.add_parser(subparsers)
     training_throughput.add_parser(subparsers)
+    zdc.add_parser(subparsers)
     args = parser.parse_args(given)
     status: int = args.run(args, shlex.join(["python", "-m", "benchmarks", *given]))
     return status

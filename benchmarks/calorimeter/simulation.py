@@ -133,7 +133,7 @@ def _clusters(setting: Setting, energy: Floats, rng: np.random.Generator) -> tup
     shares, hit = _mean_shares(setting, energy, angles, rng)
     if setting.position == "centre":
         hit += _down_to_centre(setting.stack, energy, angles)
-    wide = _fluctuated(setting, energy, shares, rng)
+    wide = fluctuated(setting, energy, shares, rng)
     wide += _pile_up(setting, n, rng)
     wide += rng.normal(0.0, setting.cell_noise, wide.shape)
     seeds = _seeds(wide)
@@ -152,6 +152,37 @@ def _mean_shares(
     Slices of an inclined shower are moved along, but stay circles across z: at 0.1 rad, they would
     be longer by 0.5 %.
     """
+    weights, moved, share = inclined_slices(setting, energy, angles, rng)
+    # Any place in a cell is as likely as any other.
+    hit = rng.uniform(-0.5, 0.5, (2, len(energy))) * setting.cell_size
+    centre = hit + (moved * share).sum(axis=2) / share.sum(axis=1)
+    hit -= np.round(centre / setting.cell_size) * setting.cell_size
+    if setting.angles is None:
+        weights = weights.sum(axis=1, keepdims=True)
+        moved = np.zeros((2, len(energy), 1))
+    return shares_of_slices(setting, weights, moved, hit, n_side=_N_WIDE), hit
+
+
+def inclined_slices(
+    setting: Setting, energy: Floats, angles: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Draw showers, and cut them into slices across the way that they go.
+
+    Args:
+        setting:
+            Which calorimeter.
+        energy:
+            GeV, shape (n,).
+        angles:
+            theta_x and theta_y, rad, shape (2, n).
+        rng:
+            Showers are drawn from it.
+
+    Returns:
+        Weights of the ``VARIANCES``, shape (n, n_slices, k); how far slices are from where the
+        photon hit the face along x and y, cm, shape (2, n, n_slices); shares of the energy, shape
+        (n, n_slices).
+    """
     stack = setting.stack
     sideways, length = _directions(angles)
     slices = cut(
@@ -161,27 +192,38 @@ def _mean_shares(
     weights = weights_of_variances(profile, stack.moliere_radius)
     weights *= slices.share[..., None]
     moved = sideways[..., None] * slices.depth * stack.radiation_length
-    # Any place in a cell is as likely as any other.
-    hit = rng.uniform(-0.5, 0.5, (2, len(energy))) * setting.cell_size
-    centre = hit + (moved * slices.share).sum(axis=2) / slices.share.sum(axis=1)
-    hit -= np.round(centre / setting.cell_size) * setting.cell_size
-    if setting.angles is None:
-        weights = weights.sum(axis=1)
-        x, y = hit[:, :, None]
-        variances = VARIANCES
-    else:
-        weights = weights.reshape(len(energy), -1)
-        x, y = np.repeat(hit[:, :, None] + moved, len(VARIANCES), axis=2)
-        variances = np.tile(VARIANCES, N_SLICES)
-    shares = shares_of_cells(
-        weights,
-        variances + setting.light_spread**2,
+    return weights, moved, slices.share
+
+
+def shares_of_slices(
+    setting: Setting, weights: Floats, moved: Floats, hit: Floats, *, n_side: int
+) -> Floats:
+    """Return the share of each cell of a matrix, of shape (n, n_side, n_side).
+
+    Args:
+        setting:
+            Which calorimeter.
+        weights:
+            As :func:`inclined_slices` returns them.
+        moved:
+            As it returns them.
+        hit:
+            Where photons hit the face, from the centre of the matrix, cm, shape (2, n).
+        n_side:
+            Cells along a side.
+    """
+    n, n_slices, n_variances = weights.shape
+    x, y = hit[:, :, None] + moved
+    if n_slices > 1:
+        x, y = np.repeat(np.stack([x, y]), n_variances, axis=2)
+    return shares_of_cells(
+        weights.reshape(n, -1),
+        np.tile(VARIANCES, n_slices) + setting.light_spread**2,
         x,
         y,
         cell_size=setting.cell_size,
-        n_side=_N_WIDE,
+        n_side=n_side,
     )
-    return shares, hit
 
 
 def _directions(angles: Floats) -> tuple[Floats, Floats]:
@@ -202,7 +244,7 @@ def _down_to_centre(stack: Stack, energy: Floats, angles: Floats) -> Floats:
     return sideways * depth
 
 
-def _fluctuated(
+def fluctuated(
     setting: Setting, energy: Floats, shares: Floats, rng: np.random.Generator
 ) -> Floats:
     """Return deposits: the total fluctuates by sampling, and is shared among spots.

@@ -191,6 +191,17 @@ TASKS: dict[str, TaskCard] = {
             "benchmarks.cifar10.variants",
         ),
     ),
+    "zdc": TaskCard(
+        loader="benchmarks.tasks.zdc:load",
+        about=(
+            "simulated images of showers in 20 x 20 cells, and generators of them from the energy "
+            "that differ in network, weight of the loss and training"
+        ),
+        loss="distance from simulated images",
+        packages=("torch",),
+        sample_sizes={"quick": (100,), "standard": (2000,), "paper": (10_000, 50_000)},
+        code=("benchmarks.zdc", "benchmarks.calorimeter.simulation"),
+    ),
     "edge": TaskCard(
         loader="benchmarks.tasks.edge:load",
         about="a made-up landscape whose truth is known; nothing is trained",
