@@ -18,6 +18,7 @@ from benchmarks import scale
 from benchmarks import soak
 from benchmarks.calorimeter import command as calorimeter
 from benchmarks.cifar10 import command as cifar10
+from benchmarks.faults import command as faults
 from benchmarks.nas_vs_robust import command as nas_vs_robust
 from benchmarks.search_cost import command as search_cost
 from benchmarks.selection_cost import command as selection_cost
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checked_by_others.add_parser(subparsers)
     cifar10.add_parser(subparsers)
     confirm_levels.add_parser(subparsers)
+    faults.add_parser(subparsers)
     fuzz.add_parser(subparsers)
     nas_vs_robust.add_parser(subparsers)
     overheads.add_parser(subparsers)

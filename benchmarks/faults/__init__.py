@@ -1,0 +1,1 @@
+"""Faults on purpose: is anything lost, trained twice, or decided otherwise?"""
