@@ -89,8 +89,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(instance.seed)
         network = build_resnet18(recipe.width)
-    # Channels last is faster on CPUs and GPUs alike.
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device).to(memory_format=_layout(device))  # type: ignore[call-overload]
     generator = instance.torch_generator()
     padded = functional.pad(torch.as_tensor(pixels), (_PADDING,) * 4).to(device)
     targets = torch.as_tensor(labels).to(device)
@@ -154,4 +153,9 @@ def _scaled(pixels: Tensor) -> Tensor:
         torch.tensor(each, device=pixels.device)[:, None, None] for each in (_MEANS, _STDS)
     )
     scaled = (pixels / 255.0 - means) / stds
-    return scaled.contiguous(memory_format=torch.channels_last)
+    return scaled.contiguous(memory_format=_layout(pixels.device.type))
+
+
+def _layout(device: str) -> torch.memory_format:
+    """Return channels last on GPUs, where it is faster; narrow networks crash with it on CPUs."""
+    return torch.channels_last if device == "cuda" else torch.contiguous_format
