@@ -1,7 +1,8 @@
-"""Makes the figures of `why.md`: winners of ordinary and of robust searches, trained again.
+"""Makes the figures of `why.md`: what searches promise, and what comes out.
 
 Networks of scikit-learn learn handwritten digits from 50 images; the loss is the error in %.
-`python docs/make_why.py` (minutes on 2 cores; needs the extras `bench` and `docs`, and Chromium).
+`python docs/make_why.py [FILE]` keeps the losses in FILE, or reads them there (minutes on 2 cores;
+needs the extras `bench` and `docs`, and Chromium).
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 import sys
+from typing import Any
 import warnings
 
 import loky
 import numpy as np
 import optuna
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from scipy.stats import t
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -53,7 +57,7 @@ def error(trial: optuna.Trial, instance: opr.Instance) -> float:
     return 100 * (1 - float(network.score(_images[judged], _labels[judged])))
 
 
-def searched(kind: str, seed: int) -> dict[str, object]:
+def searched(kind: str, seed: int) -> dict[str, Any]:
     """Return what a search promised, and the losses of fresh instances of its winner."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -81,7 +85,7 @@ def look(figure: go.Figure) -> go.Figure:
     )
 
 
-def optimism(result: dict[str, object]) -> go.Figure:
+def optimism(result: dict[str, Any]) -> go.Figure:
     """Show what an ordinary search promised beside the losses of its winner."""
     figure = go.Figure(
         go.Histogram(
@@ -104,51 +108,68 @@ def optimism(result: dict[str, object]) -> go.Figure:
     return look(figure.update_xaxes(title="error in %").update_yaxes(title="instances"))
 
 
-def winners(results: list[dict[str, object]]) -> go.Figure:
-    """Show the losses of all winners, pair by pair of searches."""
-    figure = go.Figure()
-    for kind, colour in (("ordinary", BLUE), ("robust", ORANGE)):
-        ours = [each for each in results if each["kind"] == kind]
-        figure.add_box(
-            x=np.repeat([each["seed"] + 1 for each in ours], N_AGAIN),
-            y=np.concatenate([each["losses"] for each in ours]),
-            name=f"winner of the {kind} search",
-            marker_color=colour,
-            boxpoints=False,
-        )
-    figure.update_layout(
-        title=f"{N_SEARCHES} searches of {N_TRAININGS} trainings; winners trained {N_AGAIN} times",
-        boxmode="group",
-        legend={"orientation": "h", "y": -0.2},
+def promises(results: list[dict[str, Any]]) -> go.Figure:
+    """Show what every search promised, and what came out by the same statistic."""
+    figure = make_subplots(
+        cols=2,
+        shared_yaxes=True,
+        subplot_titles=["ordinary: one training, mean of 50", "robust: Q3+IQR of 10, and of 50"],
     )
-    return look(figure.update_xaxes(title="search seed", dtick=1).update_yaxes(title="error in %"))
+    for column, kind in enumerate(("ordinary", "robust"), 1):
+        ours = [each for each in results if each["kind"] == kind]
+        seeds = [each["seed"] + 1 for each in ours]
+        fresh = [(np.mean if kind == "ordinary" else q3_iqr)(each["losses"]) for each in ours]
+        promised = [each["promised"] for each in ours]
+        for name, values, colour in (("promised", promised, ORANGE), ("came out", fresh, BLUE)):
+            figure.add_scatter(
+                x=seeds,
+                y=values,
+                mode="markers",
+                marker={"color": colour, "size": 9},
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                row=1,
+                col=column,
+            )
+    figure.update_layout(legend={"orientation": "h", "y": -0.2})
+    figure.update_xaxes(title="search seed").update_yaxes(title="error in %", col=1)
+    return look(figure).update_layout(title=f"{N_SEARCHES} searches of each kind", margin_t=90)
+
+
+def q3_iqr(losses: list[float]) -> float:
+    """Return the criterion of the robust search."""
+    lower, upper = np.quantile(losses, [0.25, 0.75])
+    return float(2 * upper - lower)
 
 
 def main() -> None:
-    """Run the searches (two at a time), say what came out, and write the figures."""
-    with loky.ProcessPoolExecutor(2) as pool:
-        tasks = [(kind, seed) for seed in range(N_SEARCHES) for kind in ("ordinary", "robust")]
-        results = list(pool.map(searched, *zip(*tasks, strict=True)))
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(results))
-    q3_iqr = {
-        kind: np.array(
-            [
-                2 * np.quantile(each["losses"], 0.75) - np.quantile(each["losses"], 0.25)
-                for each in results
-                if each["kind"] == kind
-            ]
-        )
+    """Run the searches, or read them from a file; say what came out, and write the figures."""
+    kept = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    if kept is not None and kept.exists():
+        results = json.loads(kept.read_text())
+    else:
+        with loky.ProcessPoolExecutor(2) as pool:
+            tasks = [(kind, seed) for seed in range(N_SEARCHES) for kind in ("ordinary", "robust")]
+            results = list(pool.map(searched, *zip(*tasks, strict=True)))
+        if kept is not None:
+            kept.write_text(json.dumps(results))
+    ordinary, robust = (
+        np.array([q3_iqr(each["losses"]) for each in results if each["kind"] == kind])
         for kind in ("ordinary", "robust")
-    }
-    ratio = q3_iqr["robust"] / q3_iqr["ordinary"]
-    print("Q3+IQR, means:", {kind: round(float(each.mean()), 1) for kind, each in q3_iqr.items()})
-    print("ratio, geometric mean:", round(float(np.exp(np.log(ratio).mean())), 3))
-    half = 2.131 * np.log(ratio).std(ddof=1) / N_SEARCHES**0.5  # t, 15 degrees of freedom
-    print("95 % interval:", np.exp(np.log(ratio).mean() + np.array([-half, half])).round(3))
-    print("robust better at", int((ratio < 1).sum()), "of", N_SEARCHES)
+    )
+    print(f"Q3+IQR of winners, means: ordinary {ordinary.mean():.1f}, robust {robust.mean():.1f}")
+    logs = np.log(robust / ordinary)
+    low, high = t.interval(0.95, N_SEARCHES - 1, logs.mean(), logs.std(ddof=1) / N_SEARCHES**0.5)
+    print(f"ratio {np.exp(logs.mean()):.3f} [{np.exp(low):.3f}, {np.exp(high):.3f}]")
+    print(f"robust better at {int((logs < 0).sum())} of {N_SEARCHES}")
+    for kind, statistic in (("ordinary", np.mean), ("robust", q3_iqr)):
+        off = [statistic(e["losses"]) - e["promised"] for e in results if e["kind"] == kind]
+        error = np.std(off, ddof=1) / N_SEARCHES**0.5
+        low, high = t.interval(0.95, N_SEARCHES - 1, np.mean(off), error)
+        print(f"{kind}: came out - promised {np.mean(off):.1f} [{low:.1f}, {high:.1f}]")
     optimism(results[0]).write_image(GALLERY / "why_optimism.png", scale=2)
-    winners(results).write_image(GALLERY / "why_winners.png", scale=2)
+    promises(results).write_image(GALLERY / "why_promises.png", scale=2)
 
 
 if __name__ == "__main__":
