@@ -16,6 +16,7 @@ exclude_patterns = ["make_*.py"]
 templates_path: list[str] = []
 html_theme = "furo"
 html_title = "optuna_robust"
+html_show_copyright = False
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
