@@ -130,7 +130,7 @@ def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> No
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process runs; one is gone even if nobody asked for its exit status."""
+    """Return True if a process runs; one is gone even if nobody asked for its exit status."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -164,7 +164,7 @@ def at_budget(outcomes: Sequence[Outcome], trainings: int) -> list[Outcome]:
 
 
 def has_ratios(outcomes: Sequence[Outcome], n: int | None = None) -> bool:
-    """Tell whether ratios of the decisive statistic mean something: all are positive."""
+    """Return True if ratios of the decisive statistic mean something: all are positive."""
     values = [_of_fresh(outcome, DECISIVE, n) for outcome in outcomes]
     return all(math.isfinite(value) and value > 0.0 for value in values)
 

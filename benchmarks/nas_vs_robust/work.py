@@ -111,7 +111,7 @@ def check_store(bench: Bench, plan: Plan) -> None:
 
 
 def trains_together(bench: Bench) -> bool:
-    """Tell whether several instances of a model at once are faster."""
+    """Return True if several instances of a model at once are faster."""
     return bench.card.load(seed=_SEED_OF_ROWS, setting=bench.setting).trains_together
 
 

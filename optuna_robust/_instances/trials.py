@@ -84,7 +84,7 @@ _CONSTRAINT = "constraints:"  # Trial.set_constraint keeps them so
 
 
 def is_recorded(trial: FrozenTrial) -> bool:
-    """Tell whether a trial's instances were run by ``MultiInstanceObjective``."""
+    """Return True if a trial's instances were run by ``MultiInstanceObjective``."""
     return LOSSES in trial.user_attrs
 
 
@@ -262,7 +262,7 @@ def by_pruner(name: str, n_instances: int) -> str:
 
 
 def is_given_up(trial: FrozenTrial) -> bool:
-    """Tell whether a trial's model shall not be trained on: it fails, or pruned itself.
+    """Return True if a trial's model shall not be trained on: it fails, or pruned itself.
 
     A pruner compares models as far as they are known; later it might not stop this one.
     """
@@ -271,7 +271,7 @@ def is_given_up(trial: FrozenTrial) -> bool:
 
 
 def is_constraint(system_attr: str) -> bool:
-    """Tell whether a system attribute of a trial holds a constraint, or all that were computed."""
+    """Return True if a system attribute holds a constraint, or all that were computed."""
     return system_attr == "constraints" or system_attr.startswith(_CONSTRAINT)
 
 
@@ -284,7 +284,7 @@ def named_constraints(trial: FrozenTrial) -> dict[str, float]:
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Tell whether a trial meets all the constraints that it has."""
+    """Return True if a trial meets all the constraints that it has."""
     return total_violation(trial) == 0.0
 
 

@@ -33,11 +33,11 @@ class Process:
 
     @property
     def is_local(self) -> bool:
-        """Tell whether it runs, or ran, where this process runs."""
+        """Return True if it runs, or ran, where this process runs."""
         return self.host.partition(_BOOT)[0] == _host().partition(_BOOT)[0]
 
     def is_alive(self) -> bool:
-        """Tell whether a local process is still running.
+        """Return True if a local process is still running.
 
         Raises:
             ValueError: If it is not local.

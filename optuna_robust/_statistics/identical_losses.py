@@ -10,7 +10,9 @@ from optuna_robust._statistics.criteria import identical
 _ENOUGH = 5
 
 
-def told_of_identical(losses: FloatArray, subject: str, n_instances: int, sign: int) -> str | None:
+def identical_losses_message(
+    losses: FloatArray, subject: str, n_instances: int, sign: int
+) -> str | None:
     """Return a warning if all instances of a model have the same loss, with the likely cause.
 
     Args:

@@ -18,6 +18,7 @@ from optuna_robust._reporting.summary import detectable_difference
 from optuna_robust._reporting.summary import exact_params
 from optuna_robust._reporting.summary import failures_of
 from optuna_robust._reporting.summary import loss_name
+from optuna_robust._reporting.summary import newer_best_text
 from optuna_robust._reporting.summary import number
 from optuna_robust._reporting.summary import settings_text
 from optuna_robust._reporting.summary import short_params
@@ -28,7 +29,6 @@ from optuna_robust._reporting.summary import Table
 from optuna_robust._reporting.summary import trainings_of
 from optuna_robust._reporting.summary import trial_counts
 from optuna_robust._reporting.summary import unconfirmed
-from optuna_robust._reporting.summary import what_changed
 from optuna_robust._search.confirmation import ConfirmationResult
 from optuna_robust._search.selection import SelectionResult
 from optuna_robust._statistics.criterion_names import better_side
@@ -59,7 +59,7 @@ def study_text(found: StudyReport, storage: str) -> str:
     ]
     if found.confirmation is not None:
         told = confirmation_text(found.confirmation, found.searched_by, found.loss_name)
-        parts += [f"Confirmation, {told}", what_changed(found)]
+        parts += [f"Confirmation, {told}", newer_best_text(found)]
     elif found.n_best and len(found.directions) == 1:
         parts.append(_advice(found, storage))
     return "\n\n".join(filter(None, parts))

@@ -201,7 +201,7 @@ def shown(storage: str) -> str:
 
 
 def is_url(storage: str) -> bool:
-    """Tell whether a storage is named by a URL; otherwise it is the path of a journal file."""
+    """Return True if a storage is named by a URL; otherwise it is the path of a journal file."""
     return "://" in storage
 
 

@@ -15,6 +15,7 @@ from optuna_robust._reporting.summary import confirmation_parts
 from optuna_robust._reporting.summary import confirmed_value
 from optuna_robust._reporting.summary import detectable_difference
 from optuna_robust._reporting.summary import is_usable
+from optuna_robust._reporting.summary import newer_best_text
 from optuna_robust._reporting.summary import number
 from optuna_robust._reporting.summary import ranked_otherwise
 from optuna_robust._reporting.summary import search_value
@@ -26,7 +27,6 @@ from optuna_robust._reporting.summary import StudyReport
 from optuna_robust._reporting.summary import trial_counts
 from optuna_robust._reporting.summary import unconfirmed
 from optuna_robust._reporting.summary import unreadable
-from optuna_robust._reporting.summary import what_changed
 from optuna_robust._search.confirmation import ConfirmationResult
 
 
@@ -63,7 +63,7 @@ def study_note(found: StudyReport, figures: Iterable[MainFigure]) -> str:
             escaped(part) if isinstance(part, str) else markdown_table(part)
             for part in confirmation_parts(found.confirmation, found.searched_by, found.loss_name)
         ]
-        parts.append(escaped(what_changed(found)))
+        parts.append(escaped(newer_best_text(found)))
     elif found.unreadable is not None:
         parts += ["### Confirmation", escaped(unreadable(found))]
     elif found.n_best and len(found.directions) == 1:

@@ -13,6 +13,7 @@ from optuna_robust._base.version import __version__
 from optuna_robust._base.wording import counted
 from optuna_robust._reporting.summary import confirmed_value
 from optuna_robust._reporting.summary import is_usable
+from optuna_robust._reporting.summary import newer_best_text
 from optuna_robust._reporting.summary import none_feasible
 from optuna_robust._reporting.summary import none_usable
 from optuna_robust._reporting.summary import number
@@ -24,7 +25,6 @@ from optuna_robust._reporting.summary import Table
 from optuna_robust._reporting.summary import trial_counts
 from optuna_robust._reporting.summary import unconfirmed
 from optuna_robust._reporting.summary import unreadable
-from optuna_robust._reporting.summary import what_changed
 from optuna_robust._statistics.criterion_names import shown_name
 
 
@@ -42,7 +42,7 @@ def in_short(found: StudyReport) -> list[str]:
     if found.confirmation is not None:
         result = found.confirmation
         best = result.models[result.best_index]
-        now = list(filter(None, [what_changed(found)]))
+        now = list(filter(None, [newer_best_text(found)]))
         if not is_usable(best):
             return [none_usable(result), *now]
         told = [

@@ -11,6 +11,7 @@ from optuna_robust._reporting.summary._confirmation import trainings_of
 from optuna_robust._reporting.summary._study import best_heading
 from optuna_robust._reporting.summary._study import best_trials
 from optuna_robust._reporting.summary._study import detectable_difference
+from optuna_robust._reporting.summary._study import newer_best_text
 from optuna_robust._reporting.summary._study import ranked_otherwise
 from optuna_robust._reporting.summary._study import settings_text
 from optuna_robust._reporting.summary._study import shown_value
@@ -19,7 +20,6 @@ from optuna_robust._reporting.summary._study import study_failures
 from optuna_robust._reporting.summary._study import trial_counts
 from optuna_robust._reporting.summary._study import unconfirmed
 from optuna_robust._reporting.summary._study import unreadable
-from optuna_robust._reporting.summary._study import what_changed
 from optuna_robust._reporting.summary._study_report import loss_name
 from optuna_robust._reporting.summary._study_report import n_failures
 from optuna_robust._reporting.summary._study_report import searched_by
@@ -44,6 +44,7 @@ __all__ = [
     "is_usable",
     "loss_name",
     "n_failures",
+    "newer_best_text",
     "none_feasible",
     "none_usable",
     "number",
@@ -60,5 +61,4 @@ __all__ = [
     "trial_counts",
     "unconfirmed",
     "unreadable",
-    "what_changed",
 ]

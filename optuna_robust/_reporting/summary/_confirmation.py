@@ -108,7 +108,7 @@ def _best_confirmed(result: ConfirmationResult) -> str:
 
 
 def is_usable(model: ConfirmedModel) -> bool:
-    """Tell whether a model's confirmed criterion is a number: failures may leave none."""
+    """Return True if a model's confirmed criterion is a number: failures may leave none."""
     return math.isfinite(model.value)
 
 

@@ -140,7 +140,7 @@ def unconfirmed(found: StudyReport) -> str:
     return "Each trial is one training, as far as the study tells: the best may have been lucky."
 
 
-def what_changed(found: StudyReport) -> str:
+def newer_best_text(found: StudyReport) -> str:
     """Say that the search has found a better trial than those confirmed; empty if it has not."""
     if found.better is None:
         return ""

@@ -34,7 +34,7 @@ class RunFailures:
     def __init__(self) -> None:
         self.here = False
         self.in_workers = False
-        self._n_borne = 0
+        self._n_tolerated = 0
         self._shown: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -49,11 +49,11 @@ class RunFailures:
         else:
             self.here = True
 
-    def bear(self) -> int:
+    def count_tolerated(self) -> int:
         """Count a failure that is not raised, before the first success; return which it is."""
         with self._lock:
-            self._n_borne += 1
-            return self._n_borne
+            self._n_tolerated += 1
+            return self._n_tolerated
 
     def show(self, trained: Trained) -> None:
         """Log a failure, if it is the first of its kind."""
@@ -133,7 +133,7 @@ class FailurePolicy:
                 self._check_worker(trained, self._train_here)
                 proved = True
             else:
-                self._bear(trained)
+                self._tolerate(trained)
         self._run.show(trained)
         return proved
 
@@ -149,9 +149,9 @@ class FailurePolicy:
             )
             raise error
 
-    def _bear(self, trained: Trained) -> None:
+    def _tolerate(self, trained: Trained) -> None:
         """Raise a failure before the first success, unless a run that goes on may have some."""
-        if self._run.bear() >= self._patience:
+        if self._run.count_tolerated() >= self._patience:
             raise trained.outcome.error or ValueError(_described(trained))
         warnings.warn(
             f"{_described(trained)} Nothing has succeeded in this run yet: if the objective was "

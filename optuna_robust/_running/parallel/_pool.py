@@ -312,7 +312,7 @@ class InstancePool:
         try:
             outcome = future.result()
         except (BrokenExecutor, CancelledError) as error:
-            self._bury(job, error)
+            self._retry_or_fail(job, error)
         else:
             if self._are_apart:
                 outcome = replace(outcome, in_worker=True)
@@ -331,7 +331,7 @@ class InstancePool:
         if key in self._trained:
             self._queue = deque(each for each in self._queue if self._key(each) != key)
 
-    def _bury(self, job: Job, error: Exception) -> None:
+    def _retry_or_fail(self, job: Job, error: Exception) -> None:
         """Have an instance trained again whose worker died, unless it seems to be the reason."""
         key = self._key(job)
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1

@@ -68,7 +68,7 @@ def worker_index() -> int:
 
 
 def is_worker() -> bool:
-    """Tell whether this is one of the ``n_jobs`` worker processes."""
+    """Return True if this is one of the ``n_jobs`` worker processes."""
     return _WORKER in os.environ
 
 

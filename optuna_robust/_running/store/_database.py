@@ -179,7 +179,7 @@ class _Absence:
 
 
 def _met(error: DBAPIError) -> bool:
-    """Tell whether a transaction failed only because it met another one, as in a deadlock."""
+    """Return True if a transaction failed only because it met another one, as in a deadlock."""
     codes = [getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")]
     codes += getattr(error.orig, "args", ())[:1]
     return any(isinstance(code, (str, int)) and code in _MET for code in codes)

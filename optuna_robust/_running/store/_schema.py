@@ -139,7 +139,7 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def is_in_memory(url: sa.URL) -> bool:
-    """Tell whether a database lives in this process only."""
+    """Return True if a database lives in this process only."""
     if url.get_backend_name() != "sqlite":
         return False
     name = url.database or ":memory:"

@@ -282,7 +282,7 @@ class InstanceStore:
         )
 
     def has_success(self, phase: Phase = "search") -> bool:
-        """Tell whether an instance of a phase was trained without failing."""
+        """Return True if an instance of a phase was trained without failing."""
         statement = (
             sa.select(instances.c.id)
             .where(

@@ -66,7 +66,7 @@ from optuna_robust._statistics.criteria import check_min_instances
 from optuna_robust._statistics.criteria import Criterion
 from optuna_robust._statistics.criteria import rank_models
 from optuna_robust._statistics.criteria import warn_of_luck
-from optuna_robust._statistics.identical_losses import told_of_identical
+from optuna_robust._statistics.identical_losses import identical_losses_message
 
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ def confirm(
 
 
 def _is_clear(oriented: FloatArray, criterion: Criterion, alpha: float) -> bool:
-    """Tell whether the best of several models is told from each other one."""
+    """Return True if the best of several models is told from each other one."""
     if len(oriented) == 1:
         return False
     best, *others = rank_models(_scores(oriented, criterion))
@@ -329,7 +329,7 @@ def _result(
         replace(each, params=fresh.params(row)) for row, each in enumerate(candidates)
     )
     for candidate, losses in zip(candidates, oriented, strict=True):
-        message = told_of_identical(
+        message = identical_losses_message(
             losses[~np.isnan(losses)], f"the model {candidate.params}", n_instances, sign
         )
         if message is not None:

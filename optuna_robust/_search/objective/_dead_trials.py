@@ -130,7 +130,7 @@ def _is_continued(dead: FrozenTrial, found: dict[int, FrozenTrial]) -> bool:
 
 
 def _is_free(trial: FrozenTrial) -> bool:
-    """Tell whether a trial has no model yet, nor is to have one."""
+    """Return True if a trial has no model yet, nor is to have one."""
     return not (trial.params or _ENQUEUED in trial.system_attrs or CONTINUES in trial.user_attrs)
 
 

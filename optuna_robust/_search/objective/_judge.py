@@ -140,7 +140,7 @@ def make_judge(
 
 
 def is_robust(pruner: BasePruner) -> bool:
-    """Tell whether a pruner is a RobustnessPruner, perhaps inside a PatientPruner."""
+    """Return True if a pruner is a RobustnessPruner, perhaps inside a PatientPruner."""
     return isinstance(unwrapped(pruner), RobustnessPruner)
 
 

@@ -70,7 +70,7 @@ from optuna_robust._statistics.criteria import check_min_instances
 from optuna_robust._statistics.criteria import Criterion
 from optuna_robust._statistics.criteria import get_criterion
 from optuna_robust._statistics.criteria import warn_of_luck
-from optuna_robust._statistics.identical_losses import told_of_identical
+from optuna_robust._statistics.identical_losses import identical_losses_message
 
 
 if TYPE_CHECKING:
@@ -548,7 +548,7 @@ class MultiInstanceObjective:
     def _warn_if_identical(self, run: TrialRun) -> None:
         if "identical" in self._told:
             return
-        message = told_of_identical(
+        message = identical_losses_message(
             run.oriented(), f"trial {run.trial.number}", self._n_instances, run.judge.sign
         )
         if message is not None:

@@ -39,7 +39,7 @@ class TrialHalving:
         violation: float,
         recorded: bool,
     ) -> bool:
-        """Tell whether a trial with these losses should be stopped.
+        """Return True if a trial with these losses should be stopped.
 
         Args:
             finished:

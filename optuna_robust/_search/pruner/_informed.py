@@ -55,7 +55,7 @@ class InformedTrials:
     fit: RandomLevels | None
 
     def is_out_of_date(self, n_finished: int) -> bool:
-        """Tell whether so many more trials have finished that a new fit is due."""
+        """Return True if so many more trials have finished that a new fit is due."""
         return n_finished >= math.ceil(_GROWTH * self.n_finished)
 
     def posterior(

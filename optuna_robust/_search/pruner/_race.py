@@ -144,7 +144,7 @@ class TrialRace:
         informed: InformedTrials | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Tell whether the trial should be stopped.
+        """Return True if the trial should be stopped.
 
         The ratio of its chance to that of an untried trial is that of what it showed, if it is as
         good as the best, to what it showed in any case. So it falls below alpha with a probability

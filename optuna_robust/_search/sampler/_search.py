@@ -207,12 +207,12 @@ class Search:
 
     def _update(self, study: Study) -> list[FrozenTrial]:
         trials = all_trials(study)
-        if self._bury_dead(study, trials):
+        if self._end_dead_trials(study, trials):
             trials = all_trials(study)
         self.models.update(trials)
         return trials
 
-    def _bury_dead(self, study: Study, trials: list[FrozenTrial]) -> bool:
+    def _end_dead_trials(self, study: Study, trials: list[FrozenTrial]) -> bool:
         """End trials whose process is gone, so that their models can be trained again."""
         dead = [
             trials[position]

@@ -26,7 +26,7 @@ from optuna_robust._statistics.criteria import rank_models
 from optuna_robust._statistics.criterion_names import shown_sign
 from optuna_robust._statistics.elimination import Decision
 from optuna_robust._statistics.elimination import EliminationRule
-from optuna_robust._statistics.identical_losses import told_of_identical
+from optuna_robust._statistics.identical_losses import identical_losses_message
 
 
 if TYPE_CHECKING:
@@ -396,7 +396,7 @@ class Race:
         if self._warned:
             return
         losses = self.oriented[model]
-        message = told_of_identical(
+        message = identical_losses_message(
             losses[~np.isnan(losses)],
             f"model {model}",
             self._options.n_instances,

@@ -370,14 +370,14 @@ def robust_select(
             on_instance=bar.update,
             computed_constraints=computed_constraints,
         )
-        told = _Told(
+        listeners = _Listeners(
             None
             if study is None
             else SelectionTrials(study, settings, chosen_from, race, options),
             callbacks,
             bar,
         )
-        steps = _run(race, told, chosen_from, train_survivors=train_survivors)
+        steps = _run(race, listeners, chosen_from, train_survivors=train_survivors)
     best = race.best()
     shown = tuple(
         own_choices(params, record.distributions)
@@ -424,8 +424,8 @@ def robust_select(
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Who is told of every step."""
+class _Listeners:
+    """What every step is shown to: the study, callbacks, the progress bar."""
 
     trials: SelectionTrials | None
     callbacks: Sequence[Callable[[Step], object]]
@@ -447,13 +447,15 @@ class _Told:
                 self.trials.add(model, None)
 
 
-def _run(race: Race, told: _Told, models: ModelSet, *, train_survivors: bool) -> list[Step]:
+def _run(
+    race: Race, listeners: _Listeners, models: ModelSet, *, train_survivors: bool
+) -> list[Step]:
     steps: list[Step] = []
     rest = race.train_survivors() if train_survivors else race.give_the_best_a_value()
     for step in itertools.chain(race.eliminate(), rest):
         if not steps:  # each model has an instance now
             check_suggested(models, race.records)
         steps.append(step)
-        told.step(step)
-    told.survivors(race.alive)
+        listeners.step(step)
+    listeners.survivors(race.alive)
     return steps

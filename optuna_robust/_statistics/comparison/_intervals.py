@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 def is_tail(criterion: Criterion) -> bool:
-    """Tell whether a criterion describes the tail, for which bootstrap intervals are not valid."""
+    """Return True if a criterion describes the tail, where bootstrap intervals are not valid."""
     return criterion.name in _TAILS
 
 

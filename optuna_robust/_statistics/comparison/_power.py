@@ -127,12 +127,12 @@ def pitman_morgan_power(ratio: float, correlation: float, n: int, alpha: float) 
 
 
 def is_known(criterion: Criterion) -> bool:
-    """Tell whether a criterion is one of this package."""
+    """Return True if a criterion is one of this package."""
     return CRITERIA.get(criterion.name) is criterion
 
 
 def is_asymptotically_normal(criterion: Criterion) -> bool:
-    """Tell whether the standard deviation of a criterion is known to fall with root n."""
+    """Return True if the standard deviation of a criterion is known to fall with root n."""
     return is_known(criterion) and criterion.name not in ("max", "min")
 
 

@@ -296,7 +296,7 @@ def fit_informed_levels(
 
 
 def tells_noise(losses: FloatArray, *, common_instances: bool = True) -> bool:
-    """Tell whether losses of shape ``(n_models, n_instances)`` say anything on the noise.
+    """Return True if losses of shape ``(n_models, n_instances)`` say anything on the noise.
 
     With common instances, two losses of one model may differ by the instances' effects.
     """

@@ -91,7 +91,7 @@ class EliminationRule(Protocol):
         """What users call it."""
 
     def eliminates_at(self, n_instances: int) -> bool:
-        """Tell whether models can be removed after this many instances."""
+        """Return True if models can be removed after this many instances."""
 
     def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:
         """Decide after a wave; see ``CriterionRule`` for the arguments."""
@@ -111,7 +111,7 @@ class CriterionRule(ABC):
         check_count("n_select", self.n_select, minimum=1)
 
     def eliminates_at(self, n_instances: int) -> bool:
-        """Tell whether models can be removed after this many instances."""
+        """Return True if models can be removed after this many instances."""
         return n_instances > self.n_warmup_instances
 
     def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:

@@ -95,7 +95,7 @@ def check_warmup(n_warmup_instances: int, n_instances: int) -> None:
 
 
 def is_rung(n_instances: int, n_warmup_instances: int, reduction_factor: float) -> bool:
-    """Tell whether growing halving looks at this many instances: k + 1, eta (k + 1), …
+    """Return True if growing halving looks at this many instances: k + 1, eta (k + 1), …
 
     Fractional rungs are rounded up.
 
@@ -191,6 +191,6 @@ class SequentialHalving(Halving):
         return "sequential-halving"
 
     def eliminates_at(self, n_instances: int) -> bool:
-        """Tell whether models can be removed after this many instances."""
+        """Return True if models can be removed after this many instances."""
         # Karnin, Koren & Somekh (2013), Algorithm 1: as many trainings in every round.
         return is_rung(n_instances, self.n_warmup_instances, self.reduction_factor)

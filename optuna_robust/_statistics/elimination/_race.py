@@ -161,7 +161,7 @@ class RaceRule:
         return "race"
 
     def eliminates_at(self, n_instances: int) -> bool:
-        """Tell whether models can be removed after this many instances."""
+        """Return True if models can be removed after this many instances."""
         return n_instances > 0
 
     def eliminate(self, losses: npt.ArrayLike, alive: Iterable[int] | None = None) -> Decision:
@@ -299,7 +299,7 @@ class RaceRule:
         )
 
     def _is_clear(self, risk: float, risk_among_left: float) -> bool:
-        """Tell whether all but the selected can go.
+        """Return True if all but the selected can go.
 
         What was lost with models that are out cannot be won back by training others.
 

@@ -7,10 +7,10 @@ import pytest
 
 import optuna_robust as opr
 from optuna_robust._reporting.summary import best_trials
+from optuna_robust._reporting.summary import newer_best_text
 from optuna_robust._reporting.summary import ranked_otherwise
 from optuna_robust._reporting.summary import study_report
 from optuna_robust._reporting.summary import unreadable
-from optuna_robust._reporting.summary import what_changed
 from tests.reporting.summary.test_confirmation import spread_study
 from tests.searches import robust_study
 
@@ -35,21 +35,21 @@ def test_a_value_named_as_a_spread_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_a_better_trial_after_the_confirmation_is_told_of(direction: str, n_trials: int) -> None:
     study = robust_study(direction=direction)
-    assert not what_changed(study_report(study, n_trials=n_trials))
+    assert not newer_best_text(study_report(study, n_trials=n_trials))
     value = -99.0 if direction == "minimize" else 99.0
     params, distributions = study.best_trial.params, study.best_trial.distributions
     study.add_trial(create_trial(value=value, params=params, distributions=distributions))
-    assert not what_changed(study_report(study, n_trials=n_trials))  # the model was confirmed
+    assert not newer_best_text(study_report(study, n_trials=n_trials))  # the model was confirmed
     params = {**params, "x": 0.123}
     study.add_trial(create_trial(value=2 * value, params=params, distributions=distributions))
-    told = what_changed(study_report(study, n_trials=n_trials))
+    told = newer_best_text(study_report(study, n_trials=n_trials))
     name = "Q3 + IQR" if direction == "minimize" else "Q1 − IQR"
     assert told.startswith(f"The best trial of the search is now 13, with {name} {2 * value:g}:")
 
 
 def test_a_study_without_confirmation_has_nothing_that_changed() -> None:
     found = study_report(robust_study(confirmed=False, n_trials=4), n_trials=1)
-    assert not what_changed(found)
+    assert not newer_best_text(found)
     assert not unreadable(found)
 
 

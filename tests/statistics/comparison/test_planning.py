@@ -76,7 +76,7 @@ def studentised_rejections(criterion, x, y, *, instance_variance):
 
 
 def within(share, expected, n, model_error=0.0):
-    """Tell whether a share of n cases lies in the 99.9 % binomial interval of the expected."""
+    """Return True if a share of n cases lies in the 99.9 % binomial interval of the expected."""
     error = 3.29 * math.sqrt(expected * (1.0 - expected) / n)
     return abs(share - expected) < error + model_error
 
