@@ -1,0 +1,17 @@
+"""A study whose trials are stopped on their instances."""
+
+import optuna
+import optunahub
+
+
+def objective(trial: optuna.Trial, instance) -> float:  # type: ignore[no-untyped-def]
+    """Return a loss that is lowest at 0.5, and most stable at 0."""
+    x = trial.suggest_float("x", -1, 1)
+    return (x - 0.5) ** 2 + (0.1 + abs(x)) * float(instance.rng.normal())
+
+
+module = optunahub.load_module("pruners/robustness")
+
+study = optuna.create_study(pruner=module.RobustnessPruner())
+study.optimize(module.MultiInstanceObjective(objective, n_instances=8), n_trials=30)
+print(study.best_trial.params)
