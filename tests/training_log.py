@@ -102,7 +102,11 @@ class Logged:
 
 def begin_script(script: str, *args: object) -> subprocess.Popen[str]:
     """Run a Python script in a process group of its own."""
-    guard = f"import faulthandler; faulthandler.dump_traceback_later({PATIENCE}, exit=True)\n"
+    guard = (
+        f"import faulthandler; faulthandler.dump_traceback_later({PATIENCE}, exit=True)\n"
+        # Whoever is started in the background ignores it, and so do its children.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", guard + script, *map(str, args)],
         cwd=ROOT,

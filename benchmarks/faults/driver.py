@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import json
 import math
 from pathlib import Path
+import signal
 import sys
 import threading
 import time
@@ -127,6 +128,8 @@ def main() -> None:
     """Do what the command line says, and write what was decided."""
     run = Run(**json.loads(sys.argv[1]))
     warnings.simplefilter("ignore")
+    # Whoever is started in the background ignores it, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if run.clock_jumps is not None:
         threading.Timer(run.clock_jumps, _jump).start()
     timeout = INSTANCE_TIMEOUT if run.misdeed == "hangs" else None
