@@ -46,11 +46,16 @@ def answer(studied: dict[int, SelectionResult]) -> str:
             for losses in rivals
         ]
         n_apart = int((holm(p_values) < _LEVEL).sum())
+        n_instances = result.losses.shape[1]
         sentences.append(
             f"With samples of {size}, {_name(result, best)} is the best by the mean distance "
             f"({result.losses[best].mean():.2f}), with a probability of "
-            f"{probabilities[best]:.2f}; {n_apart} of the other {len(rivals)} are clear of it "
-            "(Holm, 5 %)."
+            f"{probabilities[best]:.2f}; "
+            + (
+                f"{n_apart} of the other {len(rivals)} are clear of it (Holm, 5 %)."
+                if 2.0 ** (1 - n_instances) <= _LEVEL
+                else f"{n_instances} instances are too few for tests of pairs."
+            )
         )
     return " ".join([*sentences, _caught_up(studied)])
 
