@@ -2,7 +2,7 @@
 
 Returns depend on the seed more than most losses. The seed of an instance goes to the policy's
 noise and to the environment, and every policy is judged by episodes of its own. The policy is
-linear and found by random search (differences of returns), so that nothing but gymnasium is needed.
+linear and found by random search (differences of returns): nothing but gymnasium is needed.
 """
 
 from __future__ import annotations
