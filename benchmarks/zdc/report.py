@@ -10,6 +10,7 @@ import torch
 from benchmarks.text_tables import markdown_table
 from benchmarks.zdc.judge import ENERGIES
 from benchmarks.zdc.showers import at_energy
+from benchmarks.zdc.showers import SIDE
 from benchmarks.zdc.study import Distance
 from benchmarks.zdc.study import JUDGE_SEED
 from benchmarks.zdc.study import sample
@@ -168,8 +169,8 @@ def images_figure(objective: Distance, result: SelectionResult) -> go.Figure:
             coloraxis={"colorscale": "Viridis", "colorbar": {"title": "GeV"}},
             height=600,
         )
-        .update_xaxes(showticklabels=False, constrain="domain")
-        .update_yaxes(showticklabels=False, scaleanchor="x", constrain="domain")
+        .update_xaxes(showticklabels=False, range=[-0.5, SIDE - 0.5])
+        .update_yaxes(showticklabels=False, range=[-0.5, SIDE - 0.5])
     )
 
 
