@@ -13,6 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.training_throughput.measure import Difference
 from benchmarks.training_throughput.measure import measure
 from benchmarks.training_throughput.measure import Throughput
+from benchmarks.training_throughput.memory import measure_memory
 from benchmarks.training_throughput.ways import Case
 from benchmarks.training_throughput.ways import plain_loop
 from optuna_robust import Instance
@@ -82,3 +83,15 @@ def test_a_gpu_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         main(["training-throughput", "--preset", "gpu"])
     assert "PyTorch finds no GPU; --device cpu runs the same" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_memory_of_many_instances_is_that_of_their_processes() -> None:
+    case = Case("Model 2", "cpu", n_events=32, n_epochs=1)
+    in_processes, together = measure_memory(case)
+    assert (in_processes.way, together.way) == ("processes", "vmap")
+    # 23 932 parameters of four bytes.
+    assert in_processes.of_parameters == pytest.approx(16 * 23_932 * 4 / 2**20)
+    for each in (in_processes, together):
+        assert 50 < each.of_one < each.of_many
+        assert each.ratio == each.of_many / (each.of_one + each.of_parameters)
