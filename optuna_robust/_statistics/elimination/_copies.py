@@ -129,6 +129,7 @@ def _groups(losses: FloatArray, alive: npt.NDArray[np.intp]) -> list[list[int]]:
         return []
     trained = np.flatnonzero(np.isfinite(losses[:, :2]).all(axis=1))
     _, group = np.unique(losses[trained, :2], axis=0, return_inverse=True)
+    group = group.ravel()  # NumPy 2.0 has a second axis
     is_alive = np.isin(trained, alive)
     groups: dict[int, list[int]] = {}
     for row in np.lexsort((trained, ~is_alive)):
