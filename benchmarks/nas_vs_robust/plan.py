@@ -97,6 +97,7 @@ PRESETS: Mapping[Preset, Numbers] = {
 _OF_TASKS: Mapping[tuple[str, Preset], Mapping[str, Any]] = {
     ("digits", "quick"): {"trainings": 200, "confirmations": 30, "seeds": 10},
     ("cifar10", "quick"): {"trainings": 25, "n_instances": 5, "confirmations": 8, "seeds": 3},
+    ("zdc", "quick"): {"trainings": 20, "n_instances": 5, "confirmations": 6, "seeds": 3},
     ("cifar10", "standard"): {"confirmations": 20, "seeds": 5, "arms": ("nas", "robust")},
     ("cartpole", "standard"): {"seeds": 20, "arms": ("nas", "nas-retrained", "robust")},
 }

@@ -133,7 +133,7 @@ def distances_figure(studied: dict[int, SelectionResult]) -> go.Figure:
         figure.update_xaxes(title="w", type="category", row=1, col=column)
     return figure.update_layout(
         template="plotly_white",
-        title="Distance of generated from simulated images, every instance",
+        title="Distance from simulated images",
         boxmode="group",
         legend={"orientation": "h", "y": -0.25},
     ).update_yaxes(title="distance", col=1)
@@ -151,7 +151,7 @@ def images_figure(objective: Distance, result: SelectionResult) -> go.Figure:
         images.append(network.images(torch.tensor([[_ENERGY]])).numpy()[0])
     simulated = at_energy(_ENERGY, objective.recipe.n_judged, JUDGE_SEED)[:_N_SHOWN]
     titles = [f"instance {number}" for number in range(_N_SHOWN)]
-    titles += [f"simulated event {number}" for number in range(_N_SHOWN)]
+    titles += [f"simulated {number}" for number in range(_N_SHOWN)]
     figure = make_subplots(2, _N_SHOWN, subplot_titles=titles, vertical_spacing=0.12)
     for place, image in enumerate([*images, *simulated]):
         row, column = divmod(place, _N_SHOWN)
@@ -164,8 +164,8 @@ def images_figure(objective: Distance, result: SelectionResult) -> go.Figure:
     return (
         figure.update_layout(
             template="plotly_white",
-            title=f"Photons of {_ENERGY:g} GeV: {best['network']}, w = {best['w']}, samples of "
-            f"{objective.sample_size}",
+            title=f"{_ENERGY:g} GeV: {best['network']}, w = {best['w']},<br>"
+            f"samples of {objective.sample_size}",
             coloraxis={"colorscale": "Viridis", "colorbar": {"title": "GeV"}},
             height=600,
         )

@@ -36,9 +36,7 @@ def test_the_page_begins_with_the_answer_and_a_second_call_trains_nothing(
     assert "is the best by the mean distance" in printed
     assert "The default network with w = 1 goes from" in printed
     page = (tmp_path / "zdc.html").read_text(encoding="utf-8")
-    places = [
-        page.index(each) for each in ("is the best by", "All generators", "simulated event 2")
-    ]
+    places = [page.index(each) for each in ("is the best by", "All generators", "simulated 2")]
     assert places == sorted(places)
     first = json.loads((tmp_path / "zdc.json").read_text(encoding="utf-8"))
     assert len(first) == 16 and all(len(each["distances"]) == 2 for each in first)
