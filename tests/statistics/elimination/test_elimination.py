@@ -449,7 +449,8 @@ def test_scale_by_a_power_of_two_changes_no_p_value(name, seed, power):
     losses = model_losses(seed)
     before, after = (rule_named(name).eliminate(x) for x in (losses, 2.0**power * losses))
     assert after.kept == before.kept
-    np.testing.assert_allclose(after.p_values, before.p_values, rtol=1e-12)
+    # Statistics of logarithms round differently.
+    np.testing.assert_allclose(after.p_values, before.p_values, rtol=1e-9)
 
 
 @given(seed=seeds)
