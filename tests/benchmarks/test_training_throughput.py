@@ -13,7 +13,8 @@ from benchmarks.__main__ import main
 from benchmarks.training_throughput.measure import Difference
 from benchmarks.training_throughput.measure import measure
 from benchmarks.training_throughput.measure import Throughput
-from benchmarks.training_throughput.memory import measure_memory
+from benchmarks.training_throughput.memory import Memory
+from benchmarks.training_throughput.memory import peak
 from benchmarks.training_throughput.ways import Case
 from benchmarks.training_throughput.ways import plain_loop
 from optuna_robust import Instance
@@ -86,12 +87,12 @@ def test_a_gpu_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.slow
-def test_the_memory_of_many_instances_is_that_of_their_processes() -> None:
+def test_memory_is_that_of_all_processes() -> None:
     case = Case("Model 2", "cpu", n_events=32, n_epochs=1)
-    in_processes, together = measure_memory(case)
-    assert (in_processes.way, together.way) == ("processes", "vmap")
-    # 23 932 parameters of four bytes.
-    assert in_processes.of_parameters == pytest.approx(16 * 23_932 * 4 / 2**20)
-    for each in (in_processes, together):
-        assert 50 < each.of_one < each.of_many
-        assert each.ratio == each.of_many / (each.of_one + each.of_parameters)
+    one, many = peak(case, "loop", 1), peak(case, "processes", 2)
+    assert 50 < one < many  # two more processes with PyTorch
+
+
+def test_memory_of_many_stands_beside_that_of_one_and_all_parameters() -> None:
+    found = Memory("Model 2", "processes", of_one=250.0, of_many=390.0, of_parameters=10.0)
+    assert found.row() == ["Model 2", "processes", "250", "390", "10.0", "1.50"]

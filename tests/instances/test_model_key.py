@@ -16,7 +16,7 @@ from optuna_robust._instances.model_key import canonical_json
 from optuna_robust._instances.model_key import model_key
 
 
-examples = settings(derandomize=True, deadline=None, max_examples=50)
+examples = settings(derandomize=True, deadline=None, max_examples=25)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -23,7 +23,7 @@ from optuna_robust.criteria import rank_models
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=40)
+examples = settings(derandomize=True, deadline=None, max_examples=20)
 NAMES = tuple(CRITERIA)
 LEVELS = ("mean", "median", "q3", "max", "min", "cvar")
 SPREADS = ("std", "iqr", "mad")

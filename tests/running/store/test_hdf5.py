@@ -41,7 +41,7 @@ from tests.running.store.test_store import train
 
 h5py = pytest.importorskip("h5py")
 
-examples = settings(derandomize=True, deadline=None, max_examples=60)
+examples = settings(derandomize=True, deadline=None, max_examples=30)
 
 SETTINGS = {"seed": 2**70, "vary": ["init", "order"]}
 

@@ -36,7 +36,7 @@ from tests.conftest import new_database
 from tests.conftest import SERVERS
 
 
-examples = settings(derandomize=True, deadline=None, max_examples=60)
+examples = settings(derandomize=True, deadline=None, max_examples=30)
 
 
 @contextmanager

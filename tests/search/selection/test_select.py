@@ -45,7 +45,7 @@ from tests.search.selection.tables import of_table
 pytestmark = pytest.mark.filterwarnings("ignore:The search instances of experiment")
 
 
-examples = settings(derandomize=True, deadline=None, max_examples=25)
+examples = settings(derandomize=True, deadline=None, max_examples=12)
 few_examples = settings(derandomize=True, deadline=None, max_examples=8)
 
 # Four models, the better the lower the index; five instances that shift all of them alike.

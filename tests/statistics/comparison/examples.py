@@ -9,7 +9,7 @@ import pytest
 from optuna_robust.criteria import CRITERIA
 
 
-examples = settings(derandomize=True, deadline=None, max_examples=25)
+examples = settings(derandomize=True, deadline=None, max_examples=12)
 every_criterion = pytest.mark.parametrize("criterion", CRITERIA)
 
 

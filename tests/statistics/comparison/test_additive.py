@@ -15,7 +15,7 @@ from optuna_robust.comparison import fit_additive
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=30)
+examples = settings(derandomize=True, deadline=None, max_examples=15)
 either = pytest.mark.parametrize("robust", [False, True])
 
 

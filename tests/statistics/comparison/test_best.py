@@ -15,7 +15,7 @@ from optuna_robust.comparison import CriterionPosterior
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-examples = settings(derandomize=True, deadline=None, max_examples=20)
+examples = settings(derandomize=True, deadline=None, max_examples=10)
 N_DRAWS = 10_000
 
 

@@ -23,7 +23,7 @@ from optuna_robust.criteria import get_criterion
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=25)
+examples = settings(derandomize=True, deadline=None, max_examples=12)
 NAMES = tuple(TESTS)
 ALTERNATIVES = ("two-sided", "greater", "less")
 PAIRED = ("paired-t", "wilcoxon", "pitman-morgan")

@@ -20,7 +20,7 @@ from tests.statistics.comparison.variances import true_variances
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-examples = settings(derandomize=True, deadline=None, max_examples=15)
+examples = settings(derandomize=True, deadline=None, max_examples=10)
 every_criterion = pytest.mark.parametrize("name", CRITERIA)
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 FOLDER = os.environ.get("OPTUNA_ROBUST_REFERENCE_DATA", "")
 
-examples = settings(derandomize=True, deadline=None, max_examples=40)
+examples = settings(derandomize=True, deadline=None, max_examples=20)
 either = pytest.mark.parametrize("robust", [False, True])
 
 

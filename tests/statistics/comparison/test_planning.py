@@ -27,7 +27,7 @@ from optuna_robust.criteria import get_criterion
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=15)
+examples = settings(derandomize=True, deadline=None, max_examples=10)
 every_criterion = pytest.mark.parametrize("criterion", CRITERIA)
 nan, inf = np.nan, np.inf
 INSTANCE_VARIANCE = 0.45  # beside noise of 1, as in measured data

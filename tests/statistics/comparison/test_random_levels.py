@@ -17,7 +17,7 @@ from optuna_robust.comparison import fit_random_levels
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-examples = settings(derandomize=True, deadline=None, max_examples=25)
+examples = settings(derandomize=True, deadline=None, max_examples=12)
 seeds = st.integers(0, 2**32)
 PATTERN = np.array([1.0, -1.0, 1.0, -1.0])
 

@@ -26,7 +26,7 @@ from optuna_robust.elimination import SequentialHalving
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-examples = settings(derandomize=True, deadline=None, max_examples=20)
+examples = settings(derandomize=True, deadline=None, max_examples=10)
 # The race, which has no warm-up and looks at models that are out, has tests of its own.
 every_rule = pytest.mark.parametrize("name", [name for name in RULES if name != "race"])
 seeds = st.integers(0, 10**6)

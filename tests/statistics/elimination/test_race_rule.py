@@ -21,7 +21,7 @@ from tests.statistics.comparison.variances import true_variances
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-examples = settings(derandomize=True, deadline=None, max_examples=25)
+examples = settings(derandomize=True, deadline=None, max_examples=12)
 seeds = st.integers(0, 2**32)
 
 
