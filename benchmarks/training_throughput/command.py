@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from dataclasses import dataclass
-from dataclasses import replace
 import json
 from pathlib import Path
 import time
@@ -18,7 +17,6 @@ from benchmarks.text_tables import markdown_table
 if TYPE_CHECKING:
     from benchmarks.training_throughput.measure import Difference
     from benchmarks.training_throughput.measure import Throughput
-    from benchmarks.training_throughput.memory import Memory
 
 _STEM = "training-throughput"
 _MODELS = ("Model 1", "Model 2", "Model 3", "Model 4")
@@ -97,11 +95,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ):
         parser.add_argument(option, type=at_least(1), metavar="N", help=what)
     parser.add_argument(
-        "--memory",
-        action="store_true",
-        help="measure the memory of 1 and of 16 instances, too, on the CPU",
-    )
-    parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder; default: %(default)s"
     )
     parser.set_defaults(run=lambda args, command: _run(parser, args, command))
@@ -112,7 +105,6 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
     import torch  # noqa: PLC0415
 
     from benchmarks.training_throughput import measure  # noqa: PLC0415
-    from benchmarks.training_throughput.memory import measure_memory  # noqa: PLC0415
     from benchmarks.training_throughput.ways import Case  # noqa: PLC0415
 
     preset = _PRESETS[args.preset]
@@ -124,7 +116,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
         )
     together = sorted(preset.together if args.together is None else args.together)
     deadline = time.monotonic() + 60 * (preset.minutes or float("inf"))
-    differences, found, memory = [], [], []
+    differences, found = [], []
     models = args.models or preset.models
     for number, name in enumerate(models):
         case = Case(
@@ -143,11 +135,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
             n_rounds=args.rounds or preset.n_rounds,
             deadline=now + (deadline - now) / (len(models) - number),
         )
-        if args.memory:
-            memory += measure_memory(replace(case, device="cpu"))
     text = f"`{command}`\n\n{measure.machine(device)}\n\n{_as_markdown(found, differences)}\n"
-    if memory:
-        text += f"\n{_memory_table(memory)}\n"
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / f"{_STEM}.md").write_text(text, encoding="utf-8")
@@ -158,7 +146,6 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace, command: str
                 "machine": measure.machine(device),
                 "throughput": [asdict(each) for each in found],
                 "differences": [asdict(each) for each in differences],
-                "memory": [asdict(each) for each in memory],
             },
             indent=1,
         ),
@@ -179,8 +166,3 @@ def _as_markdown(found: list[Throughput], differences: list[Difference]) -> str:
     rates = markdown_table(head, [each.row() for each in found])
     head = ["model", "device", "method", "relative difference of losses, float64", "verdict"]
     return f"{rates}\n\n{markdown_table(head, [each.row() for each in differences])}"
-
-
-def _memory_table(memory: list[Memory]) -> str:
-    head = ["model", "way", "1 instance, MiB", "16", "their parameters", "16 beside 1 and these"]
-    return markdown_table(head, [each.row() for each in memory])

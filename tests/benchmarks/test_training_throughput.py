@@ -13,8 +13,6 @@ from benchmarks.__main__ import main
 from benchmarks.training_throughput.measure import Difference
 from benchmarks.training_throughput.measure import measure
 from benchmarks.training_throughput.measure import Throughput
-from benchmarks.training_throughput.memory import Memory
-from benchmarks.training_throughput.memory import peak
 from benchmarks.training_throughput.ways import Case
 from benchmarks.training_throughput.ways import plain_loop
 from optuna_robust import Instance
@@ -84,15 +82,3 @@ def test_a_gpu_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         main(["training-throughput", "--preset", "gpu"])
     assert "PyTorch finds no GPU; --device cpu runs the same" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_memory_is_that_of_all_processes() -> None:
-    case = Case("Model 2", "cpu", n_events=32, n_epochs=1)
-    one, many = peak(case, "loop", 1), peak(case, "processes", 2)
-    assert 50 < one < many  # two more processes with PyTorch
-
-
-def test_memory_of_many_stands_beside_that_of_one_and_all_parameters() -> None:
-    found = Memory("Model 2", "processes", of_one=250.0, of_many=390.0, of_parameters=10.0)
-    assert found.row() == ["Model 2", "processes", "250", "390", "10.0", "1.50"]
